@@ -1,0 +1,127 @@
+// The CPU device. In: a thread count. Out: buffers, the owning matrix, and a loop over blocks of rows on OpenMP threads.
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "swav/backend/eigen/scalar.hpp"
+#include "swav/core/device.hpp"
+#include "swav/core/matrix_view.hpp"
+
+namespace swav {
+
+/// The owning host matrix: dense, row-major, one row a sample.
+template <class T>
+using RowMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+/// The CPU as a device. `Product` computes the matrix products (backend/eigen/product.hpp has Eigen's;
+/// backend/eigen/onednn_product.hpp has oneDNN's). Copyable; copies share nothing.
+template <class Product>
+class BasicEigenDevice {
+ public:
+  using product = Product;
+
+  template <class T>
+  using Matrix = RowMatrix<T>;
+
+  /// Uninitialised storage, 64-byte aligned, that only ever grows.
+  template <class T>
+  class Buffer {
+   public:
+    /// Storage for at least `count` elements; allocates only when more than ever before is asked for, and then the old
+    /// contents are lost.
+    T* reserve(Index count) {
+      if (count > capacity_) {
+        storage_.reset();
+        capacity_ = 0;
+        storage_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(count) * sizeof(T), alignment)));
+        capacity_ = count;
+      }
+      return storage_.get();
+    }
+    [[nodiscard]] T* data() const { return storage_.get(); }
+
+   private:
+    static constexpr std::align_val_t alignment{64};
+    struct Free {
+      void operator()(T* p) const { ::operator delete(p, alignment); }
+    };
+    std::unique_ptr<T, Free> storage_;
+    Index capacity_ = 0;
+  };
+
+  BasicEigenDevice() = default;
+  /// `threads` 0 means as many as OpenMP offers; without OpenMP there is one.
+  explicit BasicEigenDevice(int threads) : threads_(threads) {
+    detail::require(threads >= 0, "EigenDevice: threads ", threads, " found, 0 (all) or more wanted");
+  }
+
+  [[nodiscard]] int threads() const {
+#ifdef _OPENMP
+    return threads_ > 0 ? threads_ : omp_get_max_threads();
+#else
+    return 1;
+#endif
+  }
+
+  /// Calls body(thread, first, count) for `threads()` contiguous shares of `rows`, each share on its own thread. The
+  /// shares depend on the thread count alone, so sums made a share at a time repeat bit for bit. Exceptions thrown by
+  /// `body` are rethrown to the caller.
+  template <class Body>
+  void for_shares(Index rows, Body&& body) const {
+    const int count = static_cast<int>(std::min<Index>(threads(), rows));
+    if (count <= 1) {
+      if (rows > 0) body(0, Index{0}, rows);
+      return;
+    }
+#ifdef _OPENMP
+    std::exception_ptr failure;
+#pragma omp parallel for num_threads(count) schedule(static, 1)
+    for (int thread = 0; thread < count; ++thread) {
+      const Index first = rows * thread / count;
+      const Index last = rows * (thread + 1) / count;
+      try {
+        body(thread, first, last - first);
+      } catch (...) {
+#pragma omp critical(swav_for_shares)
+        failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
+#endif
+  }
+
+ private:
+  int threads_ = 0;
+};
+
+namespace detail {
+
+template <class T>
+using ArrayMap = Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>>;
+template <class T>
+using ConstArrayMap = Eigen::Map<const Eigen::Array<T, 1, Eigen::Dynamic>>;
+template <class T>
+using MatrixMap = Eigen::Map<RowMatrix<T>, 0, Eigen::OuterStride<>>;
+template <class T>
+using ConstMatrixMap = Eigen::Map<const RowMatrix<T>, 0, Eigen::OuterStride<>>;
+
+template <class T>
+[[nodiscard]] MatrixMap<T> as_eigen(MatrixView<T> m) {
+  return {m.data, m.rows, m.cols, Eigen::OuterStride<>(m.stride)};
+}
+template <class T>
+[[nodiscard]] ConstMatrixMap<T> as_eigen(MatrixView<const T> m) {
+  return {m.data, m.rows, m.cols, Eigen::OuterStride<>(m.stride)};
+}
+
+}  // namespace detail
+}  // namespace swav

@@ -1,0 +1,33 @@
+// Matrix products by Eigen. In: row-major views. Out: out = alpha op(a) op(b) + beta out, on the calling thread.
+#pragma once
+
+#include "swav/backend/eigen/device.hpp"
+
+namespace swav {
+
+/// Whether an operand of a product is read transposed.
+enum class Transpose { no, yes };
+
+/// The product hook that BasicEigenDevice takes: a type with this one static function. beta is 0 (out is not read) or 1.
+/// Shapes: op(a) is out.rows x n, op(b) is n x out.cols. No operand may overlap `out`. Runs on the calling thread: the
+/// components divide the rows among threads themselves. O(rows cols n).
+struct EigenProduct {
+  template <class T>
+  static void multiply(MatrixView<const T> a, Transpose transpose_a, MatrixView<const T> b, Transpose transpose_b,
+                       T alpha, T beta, MatrixView<T> out) {
+    const auto left = detail::as_eigen(a);
+    const auto right = detail::as_eigen(b);
+    auto result = detail::as_eigen(out);
+    if (beta == T(0)) result.setZero();
+    if (transpose_a == Transpose::no && transpose_b == Transpose::no)
+      result.noalias() += alpha * left * right;
+    else if (transpose_a == Transpose::no)
+      result.noalias() += alpha * left * right.transpose();
+    else if (transpose_b == Transpose::no)
+      result.noalias() += alpha * left.transpose() * right;
+    else
+      result.noalias() += alpha * left.transpose() * right.transpose();
+  }
+};
+
+}  // namespace swav

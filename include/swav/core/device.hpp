@@ -1,0 +1,21 @@
+// The device policies, by name only. In: nothing. Out: forward declarations, so that a component can name its default
+// device without including any backend.
+//
+// A device is a small copyable value that carries resources (threads; a stream) and provides
+//   Device::Buffer<T>   growable, uninitialised storage in the device's memory: T* reserve(Index count), T* data()
+//   Device::Matrix<T>   the owning row-major matrix that results are returned in, constructible from (rows, cols)
+// The arithmetic is in pass groups, class templates specialised once a backend: RowPasses (core/row_passes.hpp),
+// SinkhornPasses (sinkhorn/passes.hpp), LossPasses (loss/passes.hpp). docs/backends.md lists them.
+#pragma once
+
+namespace swav {
+
+struct EigenProduct;
+
+template <class Product>
+class BasicEigenDevice;
+
+/// The CPU: Eigen's arithmetic, threads by OpenMP where the compiler has it.
+using EigenDevice = BasicEigenDevice<EigenProduct>;
+
+}  // namespace swav
