@@ -29,19 +29,18 @@ struct MatrixView {
 
   /// A const view from a mutable one.
   template <class U>
-    requires(std::is_same_v<T, const U>)
-  constexpr MatrixView(const MatrixView<U>& other)
+  requires(std::is_same_v<T, const U>) constexpr MatrixView(const MatrixView<U>& other)
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
   /// From a row-major Eigen-like object. A column-major one does not convert: copying it silently is what we refuse.
   /// Throws InvalidInput when consecutive elements of a row are not adjacent.
   template <class Dense>
-    requires requires(Dense& m) {
-      requires std::is_convertible_v<decltype(m.data()), T*>;
-      requires bool(std::remove_cvref_t<Dense>::IsRowMajor);
-      m.outerStride();
-      m.innerStride();
-    }
+  requires requires(Dense& m) {
+    requires std::is_convertible_v<decltype(m.data()), T*>;
+    requires bool(std::remove_cvref_t<Dense>::IsRowMajor);
+    m.outerStride();
+    m.innerStride();
+  }
   constexpr MatrixView(Dense&& m) : data(m.data()), rows(m.rows()), cols(m.cols()), stride(m.outerStride()) {
     detail::require(m.innerStride() == 1, "matrix: inner stride ", m.innerStride(),
                     " found, 1 wanted (elements of a row must be adjacent)");
@@ -66,15 +65,15 @@ struct VectorView {
 
   /// From anything with data() and size(): std::vector, std::span, std::array, an Eigen vector.
   template <class Range>
-    requires requires(Range& r) {
-      requires std::is_convertible_v<decltype(r.data()), T*>;
-      r.size();
-    }
+  requires requires(Range& r) {
+    requires std::is_convertible_v<decltype(r.data()), T*>;
+    r.size();
+  }
   constexpr VectorView(Range&& r) : data(r.data()), size(static_cast<Index>(r.size())) {}
 
   template <class U>
-    requires(std::is_same_v<T, const U>)
-  constexpr VectorView(const VectorView<U>& other) : data(other.data), size(other.size) {}
+  requires(std::is_same_v<T, const U>) constexpr VectorView(const VectorView<U>& other)
+      : data(other.data), size(other.size) {}
 
   [[nodiscard]] constexpr T& operator[](Index i) const { return data[i]; }
   [[nodiscard]] constexpr T* begin() const { return data; }

@@ -1,4 +1,5 @@
-// The CPU device. In: a thread count. Out: buffers, the owning matrix, and a loop over blocks of rows on OpenMP threads.
+// The CPU device. In: a thread count. Out: buffers, the owning matrix, and a loop over blocks of rows on OpenMP
+// threads.
 #pragma once
 
 #include <Eigen/Core>

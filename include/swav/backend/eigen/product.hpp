@@ -8,9 +8,9 @@ namespace swav {
 /// Whether an operand of a product is read transposed.
 enum class Transpose { no, yes };
 
-/// The product hook that BasicEigenDevice takes: a type with this one static function. beta is 0 (out is not read) or 1.
-/// Shapes: op(a) is out.rows x n, op(b) is n x out.cols. No operand may overlap `out`. Runs on the calling thread: the
-/// components divide the rows among threads themselves. O(rows cols n).
+/// The product hook that BasicEigenDevice takes: a type with this one static function. beta is 0 (out is not read)
+/// or 1. Shapes: op(a) is out.rows x n, op(b) is n x out.cols. No operand may overlap `out`. Runs on the calling
+/// thread: the components divide the rows among threads themselves. O(rows cols n).
 struct EigenProduct {
   template <class T>
   static void multiply(MatrixView<const T> a, Transpose transpose_a, MatrixView<const T> b, Transpose transpose_b,

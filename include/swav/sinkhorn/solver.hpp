@@ -1,0 +1,128 @@
+// The Sinkhorn solver, free of any backend. In: scores, options, a device. Out: codes.
+// Users include swav/sinkhorn/sinkhorn.hpp, which adds the CPU backend.
+#pragma once
+
+#include <limits>
+
+#include "swav/core/device.hpp"
+#include "swav/core/matrix_view.hpp"
+#include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/options.hpp"
+#include "swav/sinkhorn/passes.hpp"
+
+namespace swav {
+
+/// Entropic optimal transport by Sinkhorn's iterations (Cuturi 2013), as SwAV uses it to turn scores into codes.
+///
+/// An object owns its workspace: calls after the first of a shape allocate nothing, and one object must not be used by
+/// two threads at once.
+template <class Scalar, class Device = EigenDevice>
+class Sinkhorn {
+  using A = Accumulator<Scalar>;
+  using Passes = SinkhornPasses<Device>;
+
+ public:
+  using Matrix = typename Device::template Matrix<Scalar>;
+
+  /// Throws InvalidInput when an option is out of range.
+  explicit Sinkhorn(SinkhornOptions options = {}, Device device = {}) : options_(options), device_(device) {
+    detail::check(options_);
+  }
+
+  [[nodiscard]] const SinkhornOptions& options() const { return options_; }
+
+  /// Codes Q (B x K) from scores (B x K): with P = exp((S - max S)/epsilon) and u = 1, `max_iterations` times
+  /// v_k = (1/K)/sum_b u_b P_bk, u_b = (1/B)/sum_k P_bk v_k; Q_bk = B u_b P_bk v_k (Caron et al. 2020, section 3.1 and
+  /// appendix). Rows sum to 1; columns sum to B/K only at convergence, at 3 iterations 0.5 to 1.25 times that is usual.
+  /// T iterations read B x K entries T + 1 times. Throws InvalidInput on empty or non-finite scores. Never NaN from
+  /// finite scores with Stabilization::automatic or log.
+  [[nodiscard]] Matrix codes(MatrixView<const Scalar> scores) {
+    check_shape(scores);
+    Matrix result(scores.rows, scores.cols);
+    codes_into(scores, result);
+    return result;
+  }
+
+  /// The same into `out` (B x K), which may be the scores' own memory (the same view; partial overlap is not allowed).
+  /// `out` is unchanged when this throws.
+  void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
+    check_shape(scores);
+    detail::require(out.rows == scores.rows && out.cols == scores.cols, "Sinkhorn::codes_into: out of shape ", out.rows,
+                    " x ", out.cols, " found, ", scores.rows, " x ", scores.cols, " wanted");
+    workspace_.reserve(scores.rows, scores.cols, device_);
+    const A inverse_epsilon = A(1) / static_cast<A>(options_.epsilon);
+    const ScoreRange<A> range = Passes::column_sums(device_, scores, inverse_epsilon, workspace_);
+    detail::require(range.finite, "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted");
+
+    const double span = (static_cast<double>(range.maximum) - static_cast<double>(range.minimum)) / options_.epsilon;
+    if (options_.stabilization == Stabilization::scaling ||
+        (options_.stabilization == Stabilization::automatic && fits_scaling(span, inverse_epsilon))) {
+      if (scale(scores, out, inverse_epsilon, span)) return;
+      detail::require(options_.stabilization == Stabilization::automatic,
+                      "Sinkhorn: (max - min)/epsilon of the scores ", span, " found, at most about ", largest_span(),
+                      " wanted in the scaling domain");
+    }
+    solve_in_log_domain(scores, out, range.maximum);
+  }
+
+ private:
+  // exp(-span) must stay a normal number; e^-7 of room is left for sums over rows and columns.
+  static constexpr double largest_span() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 7; }
+  // Below this span no intermediate of the scaling domain can leave the exponent range: u_b p_bk >= exp(-2 span).
+  static constexpr double certain_span() { return largest_span() / 2; }
+
+  static bool fits_scaling(double span, A inverse_epsilon) {
+    return span <= largest_span() && inverse_epsilon <= std::numeric_limits<A>::max();
+  }
+
+  static void check_shape(MatrixView<const Scalar> scores) {
+    detail::require(scores.rows > 0 && scores.cols > 0, "Sinkhorn: scores of shape ", scores.rows, " x ", scores.cols,
+                    " found, at least 1 x 1 wanted");
+  }
+
+  // False when the factors left the exponent range; `scores` are then as they were.
+  bool scale(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A inverse_epsilon, double span) {
+    if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
+    if constexpr (ScalarTraits<Scalar>::stores_kernel) {
+      const bool may_have_to_return = scores.data == out.data && span > certain_span();
+      if (!may_have_to_return) return scale_with_kernel(scores, out, out, inverse_epsilon);
+      return scale_with_kernel(scores, kernel_in_workspace<Scalar>(scores, workspace_.scalar_kernel), out,
+                               inverse_epsilon);
+    } else {
+      return scale_with_kernel(scores, kernel_in_workspace<A>(scores, workspace_.kernel), out, inverse_epsilon);
+    }
+  }
+
+  template <class T, class Buffer>
+  static MatrixView<T> kernel_in_workspace(MatrixView<const Scalar> scores, Buffer& buffer) {
+    return {buffer.reserve(scores.size()), scores.rows, scores.cols};
+  }
+
+  template <class Kernel>
+  bool scale_with_kernel(MatrixView<const Scalar> scores, MatrixView<Kernel> kernel, MatrixView<Scalar> out,
+                         A inverse_epsilon) {
+    KernelSource source = KernelSource::scores;
+    for (int iteration = 1; iteration < options_.max_iterations; ++iteration) {
+      Passes::iterate(device_, source, scores, kernel, inverse_epsilon, workspace_);
+      source = KernelSource::stored;
+      if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
+    }
+    Passes::finish(device_, source, scores, kernel, inverse_epsilon, workspace_, out);
+    return true;
+  }
+
+  void solve_in_log_domain(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A maximum) {
+    workspace_.reserve_log(scores.rows, scores.cols, device_);
+    for (int iteration = 1; iteration <= options_.max_iterations; ++iteration) {
+      Passes::log_columns(device_, scores, maximum, options_.epsilon, iteration == 1, workspace_);
+      if (iteration < options_.max_iterations) Passes::log_rows(device_, scores, maximum, options_.epsilon, workspace_);
+    }
+    Passes::log_finish(device_, scores, maximum, options_.epsilon, workspace_, out);
+  }
+
+  SinkhornOptions options_;
+  Device device_;
+  typename Passes::template Workspace<Scalar> workspace_;
+};
+
+}  // namespace swav
