@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds Release for this CPU into build/ and runs every test; then the library's tests under
+# AddressSanitizer and UndefinedBehaviorSanitizer.
+#   bash tests/run.sh           as said
+#   bash tests/run.sh --quick   without the sanitizers
+#   bash tests/run.sh --long    every test under the sanitizers, and the library's under ThreadSanitizer
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source examples/packages.sh
+
+mode=${1:-ordinary}
+case $mode in
+  ordinary | --quick | --long) ;;
+  *)
+    echo "usage: bash tests/run.sh [--quick | --long]" >&2
+    exit 2
+    ;;
+esac
+
+swav_install "${swav_build_packages[@]}" "${swav_data_packages[@]}" "${swav_test_packages[@]}"
+if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+jobs=$(nproc)
+
+# build PRESET TARGET...
+build() {
+  echo "== $1: build"
+  cmake --preset "$1" --log-level=WARNING
+  cmake --build --preset "$1" -j "$jobs" --target "${@:2}"
+}
+# run PRESET [CTEST ARGUMENT...]
+run() {
+  echo "== $1: tests"
+  ctest --preset "$1" -j "$jobs" --no-tests=error "${@:2}"
+}
+
+build release all
+run release
+case $mode in
+  ordinary)
+    build address library_tests
+    run address -L library
+    ;;
+  --long)
+    build address all
+    run address
+    build thread library_tests
+    run thread -L library
+    ;;
+esac
+echo "== all tests passed"
