@@ -10,3 +10,4 @@
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/sinkhorn.hpp"
