@@ -73,12 +73,15 @@ class BasicEigenDevice {
 #endif
   }
 
-  /// Calls body(thread, first, count) for `threads()` contiguous shares of `rows`, each share on its own thread. The
+  /// How many shares `for_shares` makes of `rows`.
+  [[nodiscard]] int shares(Index rows) const { return static_cast<int>(std::min<Index>(threads(), rows)); }
+
+  /// Calls body(share, first, count) for contiguous shares of `rows`, at most one a thread, each on its own thread. The
   /// shares depend on the thread count alone, so sums made a share at a time repeat bit for bit. Exceptions thrown by
   /// `body` are rethrown to the caller.
   template <class Body>
   void for_shares(Index rows, Body&& body) const {
-    const int count = static_cast<int>(std::min<Index>(threads(), rows));
+    const int count = shares(rows);
     if (count <= 1) {
       if (rows > 0) body(0, Index{0}, rows);
       return;

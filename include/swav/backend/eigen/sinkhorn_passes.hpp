@@ -105,7 +105,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     });
     Array<A> total(workspace.column_sums.data(), cols);
     total = ConstArray<A>(workspace.partial_sums.data(), cols);
-    for (int share = 1; share < shares(device, scores.rows); ++share)
+    for (int share = 1; share < device.shares(scores.rows); ++share)
       total += ConstArray<A>(workspace.partial_sums.data() + share * cols, cols);
   }
 
@@ -145,7 +145,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     });
     Array<L> largest(workspace.log_scratch.data(), cols);
     Array<L> sums(largest.data() + cols, cols);
-    for (int share = 1; share < shares(device, scores.rows); ++share) {
+    for (int share = 1; share < device.shares(scores.rows); ++share) {
       const Array<L> other(workspace.log_scratch.data() + share * 3 * cols, cols);
       const ConstArray<L> other_sums(other.data() + cols, cols);
       add_exponentials(other, other_sums, largest, sums);
@@ -181,10 +181,6 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   using Array = detail::ArrayMap<T>;
   template <class T>
   using ConstArray = detail::ConstArrayMap<T>;
-
-  static int shares(const Device& device, Index rows) {
-    return static_cast<int>(std::min<Index>(device.threads(), rows));
-  }
 
   template <class A>
   static ScoreRange<A> empty_range() {
@@ -223,7 +219,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
                                     Workspace<Scalar>& workspace) {
     const Index cols = scores.cols;
     ScoreRange<A> total = empty_range<A>();
-    for (int share = 0; share < shares(device, scores.rows); ++share) {
+    for (int share = 0; share < device.shares(scores.rows); ++share) {
       const ScoreRange<A>& range = workspace.share_ranges.data()[share];
       total.minimum = std::min(total.minimum, range.minimum);
       total.maximum = std::max(total.maximum, range.maximum);
@@ -232,7 +228,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     if (!total.finite) return total;
     Array<A> sums(workspace.column_sums.data(), cols);
     sums.setZero();
-    for (int share = 0; share < shares(device, scores.rows); ++share) {
+    for (int share = 0; share < device.shares(scores.rows); ++share) {
       const A weight = std::exp((workspace.share_ranges.data()[share].maximum - total.maximum) * inverse_epsilon);
       sums += weight * ConstArray<A>(workspace.partial_sums.data() + share * cols, cols);
     }

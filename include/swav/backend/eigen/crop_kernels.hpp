@@ -1,0 +1,178 @@
+// The CPU's loops over rows of pixels, of which a crop is made. In and out: rows of float planes, padded to whole lanes.
+// Plain loops over fixed counts, which g++ and clang vectorise.
+#pragma once
+
+#include <Eigen/Core>
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include "swav/crops/geometry.hpp"
+#include "swav/crops/photometry.hpp"
+
+namespace swav::detail {
+
+/// Planes' rows are padded to a multiple of this many values.
+inline constexpr Index crop_lanes = 16;
+
+[[nodiscard]] constexpr Index whole_lanes(Index count) { return (count + crop_lanes - 1) / crop_lanes * crop_lanes; }
+
+using Lanes = Eigen::Array<float, crop_lanes, 1>;
+
+/// out[x] = sum of weights[k] * rows(k)[x] over `taps` rows, four at a time.
+template <class T>
+void combine_rows(const T* first_row, Index row_stride, const float* weights, Index taps, Index count,
+                  float* __restrict out) {
+  const auto row = [&](Index k) { return first_row + k * row_stride; };
+  if (taps == 1) {
+    const T* __restrict a = row(0);
+    const float wa = weights[0];
+    for (Index x = 0; x < count; ++x) out[x] = wa * static_cast<float>(a[x]);
+    return;
+  }
+  Index k = 2;
+  if (taps == 2) {
+    const T *__restrict a = row(0), *__restrict b = row(1);
+    const float wa = weights[0], wb = weights[1];
+    for (Index x = 0; x < count; ++x) out[x] = wa * static_cast<float>(a[x]) + wb * static_cast<float>(b[x]);
+    return;
+  }
+  {
+    const T *__restrict a = row(0), *__restrict b = row(1), *__restrict c = row(2);
+    const float wa = weights[0], wb = weights[1], wc = weights[2];
+    for (Index x = 0; x < count; ++x)
+      out[x] = wa * static_cast<float>(a[x]) + wb * static_cast<float>(b[x]) + wc * static_cast<float>(c[x]);
+    k = 3;
+  }
+  for (; k + 2 <= taps; k += 2) {
+    const T *__restrict a = row(k), *__restrict b = row(k + 1);
+    const float wa = weights[k], wb = weights[k + 1];
+    for (Index x = 0; x < count; ++x) out[x] += wa * static_cast<float>(a[x]) + wb * static_cast<float>(b[x]);
+  }
+  if (k < taps) {
+    const T* __restrict a = row(k);
+    const float wa = weights[k];
+    for (Index x = 0; x < count; ++x) out[x] += wa * static_cast<float>(a[x]);
+  }
+}
+
+/// The horizontal filter of `crop_lanes` adjacent outputs as a small dense matrix: span x crop_lanes weights from
+/// `weights` on, over the source pixels first .. first + span. About half of the weights are zero; in exchange nothing
+/// is gathered, and the outputs lie side by side as the planes want them.
+struct FilterBlock {
+  Index first = 0;
+  Index span = 0;
+  Index weights = 0;
+};
+
+/// Channel c of row r of the planes, crop_lanes outputs at a time, from `Rows` interleaved rows.
+template <int Channels, int Rows>
+void filter_rows(const float* source, Index source_stride, const FilterBlock* blocks, Index block_count,
+                 const float* weights, float* planes, Index plane_stride, Index row_stride) {
+  for (Index b = 0; b < block_count; ++b) {
+    const FilterBlock& block = blocks[b];
+    const float* __restrict w = weights + block.weights;
+    const float* __restrict pixel = source + block.first * Channels;
+    Lanes sums[Rows * Channels];
+    for (Lanes& sum : sums) sum.setZero();
+    for (Index j = 0; j < block.span; ++j, w += crop_lanes, pixel += Channels) {
+      const Lanes weight = Eigen::Map<const Lanes, Eigen::Aligned64>(w);
+      for (int r = 0; r < Rows; ++r)
+        for (int c = 0; c < Channels; ++c) sums[r * Channels + c] += pixel[r * source_stride + c] * weight;
+    }
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Channels; ++c)
+        Eigen::Map<Lanes, Eigen::Aligned64>(planes + c * plane_stride + r * row_stride + b * crop_lanes) =
+            sums[r * Channels + c];
+  }
+}
+
+inline void blend_row(float* __restrict row, Index count, float factor, float other) {
+  const float constant = (1.0f - factor) * other;
+  for (Index x = 0; x < count; ++x) row[x] = clamp_unit(factor * row[x] + constant);
+}
+
+inline void saturate_row(float* __restrict r, float* __restrict g, float* __restrict b, Index count, float factor) {
+  for (Index x = 0; x < count; ++x) {
+    const float grey = luma(r[x], g[x], b[x]);
+    r[x] = blend(r[x], grey, factor);
+    g[x] = blend(g[x], grey, factor);
+    b[x] = blend(b[x], grey, factor);
+  }
+}
+
+inline void turn_hue_row(float* __restrict r, float* __restrict g, float* __restrict b, Index count, float sixths) {
+  for (Index x = 0; x < count; ++x) {
+    float red = r[x], green = g[x], blue = b[x];
+    turn_hue(red, green, blue, sixths);
+    r[x] = red;
+    g[x] = green;
+    b[x] = blue;
+  }
+}
+
+inline void grey_row(float* __restrict r, float* __restrict g, float* __restrict b, Index count) {
+  for (Index x = 0; x < count; ++x) {
+    const float grey = luma(r[x], g[x], b[x]);
+    r[x] = grey;
+    g[x] = grey;
+    b[x] = grey;
+  }
+}
+
+/// Sum of a row in float lanes. `count` is a multiple of crop_lanes.
+[[nodiscard]] inline double sum_row(const float* row, Index count) {
+  Lanes sum = Lanes::Zero();
+  for (Index x = 0; x < count; x += crop_lanes) sum += Eigen::Map<const Lanes, Eigen::Aligned64>(row + x);
+  return static_cast<double>(sum.sum());
+}
+
+/// Values of at least `threshold` inverted.
+inline void solarize_row(float* __restrict row, Index count, float threshold) {
+  for (Index x = 0; x < count; ++x) row[x] = row[x] >= threshold ? 1.0f - row[x] : row[x];
+}
+
+/// out[x] = row[x] * gain + offset.
+template <class Out>
+void write_row(const float* __restrict row, Index count, float gain, float offset, Out* __restrict out) {
+  for (Index x = 0; x < count; ++x) out[x] = static_cast<Out>(row[x] * gain + offset);
+}
+
+/// out[x] = weights[0] center[x] + sum over k of weights[k] (before(k)[x] + after(k)[x]), k = 1 .. Radius, where the
+/// rows lie at rows[Radius - k] and rows[Radius + k].
+template <std::size_t Radius>
+void blur_rows(const float* const* rows, const float* weights, Index count, float* __restrict out) {
+  [&]<std::size_t... K>(std::index_sequence<K...>) {
+    const std::array<float, Radius + 1> w = {weights[0], weights[K + 1]...};
+    const float* center = rows[Radius];
+    const std::array<const float*, Radius> before = {rows[Radius - 1 - K]...};
+    const std::array<const float*, Radius> after = {rows[Radius + 1 + K]...};
+    for (Index x = 0; x < count; ++x)
+      out[x] = (w[0] * center[x] + ... + (w[K + 1] * (before[K][x] + after[K][x])));
+  }(std::make_index_sequence<Radius>{});
+}
+
+/// The same for any radius; those up to 6 (sigma 2, SwAV's widest) are compiled for their count.
+inline void blur_rows(const float* const* rows, const float* weights, Index radius, Index count,
+                      float* __restrict out) {
+  switch (radius) {
+    case 1:
+      return blur_rows<1>(rows, weights, count, out);
+    case 2:
+      return blur_rows<2>(rows, weights, count, out);
+    case 3:
+      return blur_rows<3>(rows, weights, count, out);
+    case 4:
+      return blur_rows<4>(rows, weights, count, out);
+    case 5:
+      return blur_rows<5>(rows, weights, count, out);
+    case 6:
+      return blur_rows<6>(rows, weights, count, out);
+    default:
+      for (Index x = 0; x < count; ++x) out[x] = weights[0] * rows[radius][x];
+      for (Index k = 1; k <= radius; ++k)
+        for (Index x = 0; x < count; ++x) out[x] += weights[k] * (rows[radius - k][x] + rows[radius + k][x]);
+  }
+}
+
+}  // namespace swav::detail

@@ -1,0 +1,99 @@
+// Row normalisation on the CPU. In: row-major host memory. Out: host memory.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "swav/backend/eigen/device.hpp"
+#include "swav/core/row_passes.hpp"
+
+namespace swav {
+
+template <class Product>
+struct RowPasses<BasicEigenDevice<Product>> {
+  using Device = BasicEigenDevice<Product>;
+
+  template <class From, class To>
+  static Accumulator<From> normalize(const Device& device, MatrixView<const From> rows, MatrixView<To> unit,
+                                     Accumulator<From>* norms) {
+    using A = Accumulator<From>;
+    device.for_shares(rows.rows, [&](int, Index first, Index count) {
+      for (Index r = first; r < first + count; ++r) {
+        const detail::ConstArrayMap<From> row(rows.row(r), rows.cols);
+        norms[r] = norm<A>(row);
+        const A scale = norms[r] > A(0) ? A(1) / norms[r] : A(0);
+        detail::ArrayMap<To> target(unit.row(r), unit.cols);
+        // 1/norm overflows for a subnormal norm; dividing does not.
+        if (std::isfinite(scale))
+          target = (row.template cast<A>() * scale).template cast<To>();
+        else
+          target = (row.template cast<A>() / norms[r]).template cast<To>();
+      }
+    });
+    return largest(norms, rows.rows);
+  }
+
+  template <class From>
+  static Accumulator<From> largest_norm(const Device&, MatrixView<const From> rows) {
+    using A = Accumulator<From>;
+    A result = 0;
+    for (Index r = 0; r < rows.rows; ++r) {
+      const A length = norm<A>(detail::ConstArrayMap<From>(rows.row(r), rows.cols));
+      if (!std::isfinite(length)) return std::numeric_limits<A>::quiet_NaN();
+      result = std::max(result, length);
+    }
+    return result;
+  }
+
+  template <class A>
+  static void normalize_gradient(const Device& device, MatrixView<const A> unit, const A* norms,
+                                 MatrixView<A> gradient) {
+    device.for_shares(unit.rows, [&](int, Index first, Index count) {
+      for (Index r = first; r < first + count; ++r) {
+        const detail::ConstArrayMap<A> direction(unit.row(r), unit.cols);
+        detail::ArrayMap<A> g(gradient.row(r), gradient.cols);
+        if (norms[r] > A(0)) {
+          const A along = (g * direction).sum();
+          g = (g - along * direction) / norms[r];
+        } else {
+          g.setZero();
+        }
+      }
+    });
+  }
+
+  template <class From, class To>
+  static void convert(const Device& device, MatrixView<const From> from, MatrixView<To> to) {
+    device.for_shares(from.rows, [&](int, Index first, Index count) {
+      for (Index r = first; r < first + count; ++r)
+        detail::ArrayMap<To>(to.row(r), to.cols) =
+            detail::ConstArrayMap<From>(from.row(r), from.cols).template cast<To>();
+    });
+  }
+
+ private:
+  // Scaled by the largest entry where the plain sum of squares over- or underflows.
+  template <class A, class Row>
+  static A norm(const Row& row) {
+    const A squares = row.template cast<A>().square().sum();
+    if (squares > std::numeric_limits<A>::min() / std::numeric_limits<A>::epsilon() &&
+        squares <= std::numeric_limits<A>::max())
+      return std::sqrt(squares);
+    if (!(squares == squares)) return squares;
+    const A magnitude = row.template cast<A>().abs().maxCoeff();
+    if (!(magnitude > A(0)) || !std::isfinite(magnitude)) return magnitude;
+    return magnitude * std::sqrt((row.template cast<A>() / magnitude).square().sum());
+  }
+
+  template <class A>
+  static A largest(const A* norms, Index count) {
+    A result = 0;
+    for (Index r = 0; r < count; ++r) {
+      if (!std::isfinite(norms[r])) return std::numeric_limits<A>::quiet_NaN();
+      result = std::max(result, norms[r]);
+    }
+    return result;
+  }
+};
+
+}  // namespace swav
