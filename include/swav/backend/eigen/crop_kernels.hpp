@@ -1,5 +1,5 @@
-// The CPU's loops over rows of pixels, of which a crop is made. In and out: rows of float planes, padded to whole lanes.
-// Plain loops over fixed counts, which g++ and clang vectorise.
+// The CPU's loops over rows of pixels, of which a crop is made. In and out: rows of float planes, padded to whole
+// lanes. Plain loops over fixed counts, which g++ and clang vectorise.
 #pragma once
 
 #include <Eigen/Core>
@@ -32,20 +32,20 @@ void combine_rows(const T* first_row, Index row_stride, const float* weights, In
   }
   Index k = 2;
   if (taps == 2) {
-    const T *__restrict a = row(0), *__restrict b = row(1);
+    const T* __restrict a = row(0), * __restrict b = row(1);
     const float wa = weights[0], wb = weights[1];
     for (Index x = 0; x < count; ++x) out[x] = wa * static_cast<float>(a[x]) + wb * static_cast<float>(b[x]);
     return;
   }
   {
-    const T *__restrict a = row(0), *__restrict b = row(1), *__restrict c = row(2);
+    const T* __restrict a = row(0), * __restrict b = row(1), * __restrict c = row(2);
     const float wa = weights[0], wb = weights[1], wc = weights[2];
     for (Index x = 0; x < count; ++x)
       out[x] = wa * static_cast<float>(a[x]) + wb * static_cast<float>(b[x]) + wc * static_cast<float>(c[x]);
     k = 3;
   }
   for (; k + 2 <= taps; k += 2) {
-    const T *__restrict a = row(k), *__restrict b = row(k + 1);
+    const T* __restrict a = row(k), * __restrict b = row(k + 1);
     const float wa = weights[k], wb = weights[k + 1];
     for (Index x = 0; x < count; ++x) out[x] += wa * static_cast<float>(a[x]) + wb * static_cast<float>(b[x]);
   }
@@ -147,9 +147,9 @@ void blur_rows(const float* const* rows, const float* weights, Index count, floa
     const float* center = rows[Radius];
     const std::array<const float*, Radius> before = {rows[Radius - 1 - K]...};
     const std::array<const float*, Radius> after = {rows[Radius + 1 + K]...};
-    for (Index x = 0; x < count; ++x)
-      out[x] = (w[0] * center[x] + ... + (w[K + 1] * (before[K][x] + after[K][x])));
-  }(std::make_index_sequence<Radius>{});
+    for (Index x = 0; x < count; ++x) out[x] = ((w[0] * center[x]) + ... + (w[K + 1] * (before[K][x] + after[K][x])));
+  }
+  (std::make_index_sequence<Radius>{});
 }
 
 /// The same for any radius; those up to 6 (sigma 2, SwAV's widest) are compiled for their count.

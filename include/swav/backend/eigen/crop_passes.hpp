@@ -1,0 +1,267 @@
+// Crops on the CPU. In: an image, a crop's plan. Out: the crop, planar and normalised. One crop is one thread's work: a
+// few rows are resampled at a time and coloured while they are in the nearest cache; only the contrast's mean and the
+// blur's columns need another pass over the (small) output.
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstdint>
+
+#include "swav/backend/eigen/crop_kernels.hpp"
+#include "swav/backend/eigen/device.hpp"
+#include "swav/crops/image_view.hpp"
+#include "swav/crops/passes.hpp"
+
+namespace swav {
+namespace detail {
+
+/// A thread's working memory for crops; it only grows.
+struct CropWorkspace {
+  template <class T>
+  using Buffer = typename BasicEigenDevice<EigenProduct>::template Buffer<T>;
+
+  Buffer<FilterBlock> blocks;
+  Buffer<float> filters;   // the blocks' weights
+  Buffer<float> taps;      // one output's weights, then the blur's
+  Buffer<float> combined;  // interleaved source rows, filtered vertically
+  Buffer<float> planes;
+  Buffer<float> border;  // a row and its reflections
+  Buffer<const float*> rows;
+};
+
+inline CropWorkspace& crop_workspace() {
+  static thread_local CropWorkspace workspace;
+  return workspace;
+}
+
+template <class T, class Out, int Channels>
+class CropRenderer {
+ public:
+  CropRenderer(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out)
+      : image_(image),
+        plan_(plan),
+        photometry_(plan.photometry),
+        out_(out),
+        size_(plan.size),
+        stride_(whole_lanes(plan.size)),
+        plane_(plan.size * whole_lanes(plan.size)),
+        radius_(plan.photometry.blur_sigma > 0 ? blur_radius(plan.photometry.blur_sigma, plan.size) : 0),
+        planes_(work_.planes.reserve(Channels * plane_)) {
+    for (std::size_t c = 0; c < Channels; ++c) {
+      gain_[c] = static_cast<float>(1.0 / normalization.std[c]);
+      offset_[c] = static_cast<float>(-normalization.mean[c] / normalization.std[c]);
+    }
+  }
+
+  void render() {
+    if (radius_ > 0) prepare_blur();
+    int first = 0;
+    int last = next_contrast(first);
+    resample(last);
+    while (last < photometry_.step_count) {
+      const auto pixels = static_cast<double>(size_) * static_cast<double>(size_);
+      const auto mean = static_cast<float>(luma_sum_ / pixels);
+      luma_sum_ = 0;
+      first = last;
+      last = next_contrast(first + 1);
+      for (Index y = 0; y < size_; ++y) {
+        for (int c = 0; c < color_channels; ++c)
+          blend_row(row(c, y), stride_, static_cast<float>(step(first).amount), mean);
+        color_row(y, first + 1, last);
+      }
+    }
+    if (radius_ > 0) blur_columns();
+  }
+
+ private:
+  /// Rows that are resampled together: as many sums as the vector registers hold.
+  static constexpr int row_group = EIGEN_MAX_STATIC_ALIGN_BYTES >= 64 ? 4 : 2;
+  static constexpr bool is_color = Channels >= 3;
+  static constexpr int color_channels = is_color ? 3 : 1;
+
+  [[nodiscard]] float* row(int channel, Index y) const { return planes_ + channel * plane_ + y * stride_; }
+  [[nodiscard]] const ColorStep& step(int s) const { return photometry_.steps[static_cast<std::size_t>(s)]; }
+
+  [[nodiscard]] int next_contrast(int from) const {
+    while (from < photometry_.step_count && step(from).operation != ColorOperation::contrast) ++from;
+    return from;
+  }
+
+  /// The horizontal filters, a block of outputs each; a flip reverses the order of the outputs.
+  Index prepare_filters() {
+    const ResampleAxis axis{plan_.box.width, size_};
+    const Index block_count = stride_ / crop_lanes;
+    const Index widest = static_cast<Index>(axis.scale() * static_cast<double>(crop_lanes)) + axis.max_taps() + 2;
+    FilterBlock* blocks = work_.blocks.reserve(block_count);
+    float* weights = work_.filters.reserve(block_count * widest * crop_lanes);
+    float* taps = work_.taps.reserve(crop_lanes * axis.max_taps());
+    Index used = 0;
+    for (Index b = 0; b < block_count; ++b) {
+      std::array<ResampleAxis::Window, crop_lanes> windows{};
+      const Index lanes = std::min(crop_lanes, size_ - b * crop_lanes);
+      Index first = axis.in;
+      Index last = 0;
+      for (Index lane = 0; lane < lanes; ++lane) {
+        const Index x = b * crop_lanes + lane;
+        ResampleAxis::Window& window = windows[static_cast<std::size_t>(lane)];
+        window = axis.window(plan_.flip ? size_ - 1 - x : x, 1.0f, taps + lane * axis.max_taps());
+        first = std::min(first, window.first);
+        last = std::max(last, window.first + window.count);
+      }
+      blocks[b] = {first, last - first, used};
+      float* block = weights + used;
+      std::fill_n(block, (last - first) * crop_lanes, 0.0f);
+      for (Index lane = 0; lane < lanes; ++lane) {
+        const ResampleAxis::Window& window = windows[static_cast<std::size_t>(lane)];
+        for (Index k = 0; k < window.count; ++k)
+          block[(window.first - first + k) * crop_lanes + lane] = taps[lane * axis.max_taps() + k];
+      }
+      used += (last - first) * crop_lanes;
+    }
+    return block_count;
+  }
+
+  /// Fills the planes, and takes each row through the steps before `last`, the first contrast.
+  void resample(int last) {
+    const Index block_count = prepare_filters();
+    const ResampleAxis axis{plan_.box.height, size_};
+    float* taps = work_.taps.reserve(axis.max_taps());
+    const Index count = plan_.box.width * Channels;
+    const Index combined_stride = whole_lanes(count);
+    float* combined = work_.combined.reserve(row_group * combined_stride);
+    constexpr float unit = std::same_as<T, std::uint8_t> ? 1.0f / 255.0f : 1.0f;
+    for (Index y = 0; y < size_; y += row_group) {
+      const Index group = std::min<Index>(row_group, size_ - y);
+      for (Index r = 0; r < group; ++r) {
+        const ResampleAxis::Window window = axis.window(y + r, unit, taps);
+        const T* source = image_.row(plan_.box.top + window.first) + plan_.box.left * Channels;
+        combine_rows(source, image_.stride(), taps, window.count, count, combined + r * combined_stride);
+      }
+      const FilterBlock* blocks = work_.blocks.data();
+      const float* weights = work_.filters.data();
+      if (group == row_group)
+        filter_rows<Channels, row_group>(combined, combined_stride, blocks, block_count, weights, row(0, y), plane_,
+                                         stride_);
+      else
+        for (Index r = 0; r < group; ++r)
+          filter_rows<Channels, 1>(combined + r * combined_stride, combined_stride, blocks, block_count, weights,
+                                   row(0, y + r), plane_, stride_);
+      for (Index r = 0; r < group; ++r) color_row(y + r, 0, last);
+    }
+  }
+
+  /// Steps first .. last of row y; then either the sum that a contrast at `last` needs, or what comes after the jitter.
+  void color_row(Index y, int first, int last) {
+    float* r = row(0, y);
+    float* g = is_color ? row(1, y) : nullptr;
+    float* b = is_color ? row(2, y) : nullptr;
+    for (int s = first; s < last; ++s) {
+      const auto amount = static_cast<float>(step(s).amount);
+      if (step(s).operation == ColorOperation::brightness) {
+        for (int c = 0; c < color_channels; ++c) blend_row(row(c, y), stride_, amount, 0.0f);
+      } else if constexpr (is_color) {
+        if (step(s).operation == ColorOperation::saturation)
+          saturate_row(r, g, b, stride_, amount);
+        else
+          turn_hue_row(r, g, b, stride_, 6.0f * amount);
+      }
+    }
+    if (last < photometry_.step_count) {
+      luma_sum_ += is_color ? 0.299 * sum(r) + 0.587 * sum(g) + 0.114 * sum(b) : sum(r);
+      return;
+    }
+    if constexpr (is_color)
+      if (photometry_.grayscale) grey_row(r, g, b, stride_);
+    for (int c = 0; c < Channels; ++c) {
+      if (radius_ > 0)
+        blur_row(row(c, y));
+      else
+        finish_row(row(c, y), c, y);
+    }
+  }
+
+  /// The padding is 0 before the first contrast and must not be counted after it.
+  [[nodiscard]] double sum(const float* values) const {
+    const Index whole = size_ / crop_lanes * crop_lanes;
+    double total = sum_row(values, whole);
+    for (Index x = whole; x < size_; ++x) total += static_cast<double>(values[x]);
+    return total;
+  }
+
+  void prepare_blur() {
+    float* weights = work_.border.reserve(whole_lanes(radius_ + 1) + size_ + 2 * radius_);
+    gaussian_weights(photometry_.blur_sigma, radius_, weights);
+    work_.rows.reserve(2 * radius_ + 1);
+  }
+  [[nodiscard]] const float* blur_weights() const { return work_.border.data(); }
+
+  /// Reflection without repeating the border, as torchvision's and NumPy's "reflect".
+  [[nodiscard]] Index reflect(Index i) const { return i < 0 ? -i : (i >= size_ ? 2 * (size_ - 1) - i : i); }
+
+  void blur_row(float* values) {
+    float* border = work_.border.data() + whole_lanes(radius_ + 1);
+    std::copy_n(values, size_, border + radius_);
+    for (Index k = 1; k <= radius_; ++k) {
+      border[radius_ - k] = values[reflect(-k)];
+      border[radius_ + size_ - 1 + k] = values[reflect(size_ - 1 + k)];
+    }
+    const float** rows = work_.rows.data();
+    for (Index k = 0; k <= 2 * radius_; ++k) rows[k] = border + k;
+    blur_rows(rows, blur_weights(), radius_, size_, values);
+  }
+
+  void blur_columns() {
+    float* blurred = work_.combined.reserve(stride_);
+    const float** rows = work_.rows.data();
+    for (int c = 0; c < Channels; ++c)
+      for (Index y = 0; y < size_; ++y) {
+        for (Index k = -radius_; k <= radius_; ++k) rows[radius_ + k] = row(c, reflect(y + k));
+        blur_rows(rows, blur_weights(), radius_, size_, blurred);
+        finish_row(blurred, c, y);
+      }
+  }
+
+  void finish_row(float* values, int channel, Index y) {
+    if (photometry_.solarize_threshold <= 1 && channel < color_channels)
+      solarize_row(values, size_, static_cast<float>(photometry_.solarize_threshold));
+    write_row(values, size_, gain_[static_cast<std::size_t>(channel)], offset_[static_cast<std::size_t>(channel)],
+              out_ + (channel * size_ + y) * size_);
+  }
+
+  CropWorkspace& work_ = crop_workspace();
+  const ImageView<T>& image_;
+  const CropPlan& plan_;
+  const Photometry& photometry_;
+  Out* out_;
+  Index size_;
+  Index stride_;
+  Index plane_;
+  Index radius_;
+  float* planes_;
+  std::array<float, Channels> gain_{};
+  std::array<float, Channels> offset_{};
+  double luma_sum_ = 0;
+};
+
+}  // namespace detail
+
+template <class Product>
+struct CropPasses<BasicEigenDevice<Product>> {
+  template <Pixel T, class Out>
+  static void render(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
+    switch (image.channels) {
+      case 1:
+        return detail::CropRenderer<T, Out, 1>(image, plan, normalization, out).render();
+      case 2:
+        return detail::CropRenderer<T, Out, 2>(image, plan, normalization, out).render();
+      case 3:
+        return detail::CropRenderer<T, Out, 3>(image, plan, normalization, out).render();
+      default:
+        return detail::CropRenderer<T, Out, 4>(image, plan, normalization, out).render();
+    }
+  }
+};
+
+}  // namespace swav

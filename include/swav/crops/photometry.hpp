@@ -1,0 +1,173 @@
+// What happens to a crop's colours. In: strengths and probabilities, random numbers. Out: the drawn factors, and the
+// arithmetic of each step on one pixel, values in [0, 1]. Free of any backend; every device calls the same functions.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "swav/core/error.hpp"
+#include "swav/core/philox.hpp"
+#include "swav/crops/geometry.hpp"
+
+namespace swav {
+
+/// Strengths as torchvision's ColorJitter takes them: factors are uniform in [max(0, 1 - s), 1 + s], the hue's turn in
+/// [-hue, hue] of a full circle (hue <= 0.5). The four steps come in random order, all of them or (1 - probability)
+/// none. A strength of 0 leaves its step out.
+struct ColorJitter {
+  double brightness = 0.8;
+  double contrast = 0.8;
+  double saturation = 0.8;
+  double hue = 0.2;
+  double probability = 0.8;
+};
+
+/// Gaussian blur with sigma uniform in `sigma`, in output pixels.
+struct Blur {
+  double probability = 0.5;
+  Range sigma = {0.1, 2.0};
+};
+
+/// Values of at least `threshold` are inverted. SwAV does not solarize; recipes that do start here.
+struct Solarize {
+  double probability = 0.0;
+  double threshold = 0.5;
+};
+
+/// out = (value - mean) / std, a channel each. The defaults are the SwAV release's; std of the fourth is 1.
+struct Normalization {
+  std::array<double, 4> mean = {0.485, 0.456, 0.406, 0.0};
+  std::array<double, 4> std = {0.228, 0.224, 0.225, 1.0};
+
+  /// Leaves values in [0, 1].
+  [[nodiscard]] static constexpr Normalization none() { return {{0, 0, 0, 0}, {1, 1, 1, 1}}; }
+};
+
+enum class ColorOperation { brightness, contrast, saturation, hue };
+
+/// One step of a colour jitter: a factor, or for the hue a turn in [-0.5, 0.5].
+struct ColorStep {
+  ColorOperation operation = ColorOperation::brightness;
+  double amount = 1.0;
+
+  friend constexpr bool operator==(const ColorStep&, const ColorStep&) = default;
+};
+
+/// The colour steps drawn for one crop, in the order in which they are applied: the jitter's `step_count` steps, grey,
+/// blur (sigma 0: none), solarize (threshold above 1: none).
+struct Photometry {
+  std::array<ColorStep, 4> steps = {};
+  int step_count = 0;
+  bool grayscale = false;
+  double blur_sigma = 0.0;
+  double solarize_threshold = 2.0;
+
+  friend constexpr bool operator==(const Photometry&, const Photometry&) = default;
+};
+
+namespace detail {
+
+inline void check_probability(const char* name, double p) {
+  require(p >= 0 && p <= 1, name, ": ", p, " found, 0 to 1 wanted");
+}
+
+inline void check_jitter(const ColorJitter& jitter) {
+  const auto strength = [](const char* name, double s) {
+    require(s >= 0 && std::isfinite(s), name, ": ", s, " found, 0 or more and finite wanted");
+  };
+  strength("jitter.brightness", jitter.brightness);
+  strength("jitter.contrast", jitter.contrast);
+  strength("jitter.saturation", jitter.saturation);
+  require(jitter.hue >= 0 && jitter.hue <= 0.5, "jitter.hue: ", jitter.hue, " found, 0 to 0.5 wanted");
+  check_probability("jitter.probability", jitter.probability);
+}
+
+inline void check_blur(const Blur& blur) {
+  check_probability("blur.probability", blur.probability);
+  require(blur.sigma.low > 0 && blur.sigma.low <= blur.sigma.high && std::isfinite(blur.sigma.high), "blur.sigma: {",
+          blur.sigma.low, ", ", blur.sigma.high, "} found, 0 < low <= high < infinity wanted");
+}
+
+inline void check_normalization(const Normalization& normalization, Index channels) {
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
+    require(std::isfinite(normalization.mean[c]), "normalize.mean[", c, "]: ", normalization.mean[c],
+            " found, a finite value wanted");
+    require(normalization.std[c] > 0 && std::isfinite(normalization.std[c]), "normalize.std[", c,
+            "]: ", normalization.std[c], " found, above 0 and finite wanted for an image of ", channels, " channels");
+  }
+}
+
+/// Draws a jitter's steps into `photometry`.
+inline void draw_jitter(const ColorJitter& jitter, PhiloxStream& random, Photometry& photometry) {
+  using enum ColorOperation;
+  photometry.step_count = 0;
+  if (random.uniform() >= jitter.probability) return;
+  std::array<ColorOperation, 4> order = {brightness, contrast, saturation, hue};
+  for (std::size_t left = 4; left > 1; --left) std::swap(order[left - 1], order[random.below(left)]);
+  const auto factor = [&](double strength) { return random.uniform(std::max(0.0, 1.0 - strength), 1.0 + strength); };
+  const std::array<double, 4> strengths = {jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue};
+  for (const ColorOperation operation : order) {
+    const double strength = strengths[static_cast<std::size_t>(operation)];
+    if (strength == 0) continue;
+    const double amount = operation == hue ? random.uniform(-strength, strength) : factor(strength);
+    photometry.steps[static_cast<std::size_t>(photometry.step_count++)] = {operation, amount};
+  }
+}
+
+[[nodiscard]] constexpr float clamp_unit(float x) {
+  x = x > 0.0f ? x : 0.0f;
+  return x < 1.0f ? x : 1.0f;
+}
+
+/// Luma of ITU-R BT.601, as Pillow and torchvision weigh it.
+[[nodiscard]] constexpr float luma(float r, float g, float b) { return 0.299f * r + 0.587f * g + 0.114f * b; }
+
+/// factor * x + (1 - factor) * other, clamped: brightness (other = 0), contrast (the mean luma), saturation (the luma).
+[[nodiscard]] constexpr float blend(float x, float other, float factor) {
+  return clamp_unit(factor * x + (1.0f - factor) * other);
+}
+
+/// Turns the hue by `sixths` of a full circle, in [-3, 3], at the same value and saturation (HSV). With V the largest
+/// channel and D = V - the smallest, each channel of HSV's inverse is V - D clamp(min(k, 4 - k), 0, 1), where
+/// k = (n + 6 H) mod 6 and n = 5, 3, 1 for red, green, blue; V S = D, so that saturation itself is never needed.
+constexpr void turn_hue(float& r, float& g, float& b, float sixths) {
+  const float rg_high = r > g ? r : g;
+  const float rg_low = r < g ? r : g;
+  const float high = rg_high > b ? rg_high : b;
+  const float low = rg_low < b ? rg_low : b;
+  const float range = high - low;
+  const float inverse = 1.0f / (range > 0.0f ? range : 1.0f);
+  const float from_red = (g - b) * inverse;
+  const float from_green = (b - r) * inverse + 2.0f;
+  const float from_blue = (r - g) * inverse + 4.0f;
+  const float not_red = g >= b ? from_green : from_blue;
+  const float hue = (r >= high ? from_red : not_red) + sixths;  // in [-4, 8]
+  const float lifted = hue < 0.0f ? hue + 6.0f : hue;
+  const float turned = lifted >= 6.0f ? lifted - 6.0f : lifted;
+  const auto channel = [&](float n) {
+    const float sum = n + turned;
+    const float k = sum >= 6.0f ? sum - 6.0f : sum;
+    const float other = 4.0f - k;
+    return high - range * clamp_unit(k < other ? k : other);
+  };
+  r = channel(5.0f);
+  g = channel(3.0f);
+  b = channel(1.0f);
+}
+
+/// Half of a Gaussian's width in pixels: to three sigma, and never more than reflection at the border allows.
+[[nodiscard]] inline Index blur_radius(double sigma, Index size) {
+  return static_cast<Index>(std::min(std::ceil(3.0 * sigma), static_cast<double>(size - 1)));
+}
+
+/// weights[k] is the weight of the two pixels at distance k, k = 0 .. radius; all 2 radius + 1 sum to 1.
+inline void gaussian_weights(double sigma, Index radius, float* weights) {
+  const auto height = [&](Index k) { return std::exp(-0.5 * static_cast<double>(k * k) / (sigma * sigma)); };
+  double total = 1.0;
+  for (Index k = 1; k <= radius; ++k) total += 2.0 * height(k);
+  for (Index k = 0; k <= radius; ++k) weights[k] = static_cast<float>(height(k) / total);
+}
+
+}  // namespace detail
+}  // namespace swav

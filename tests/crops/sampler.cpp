@@ -1,0 +1,218 @@
+// The sampler as a whole: same key same pixels, the identity, bad input. In: small procedural images. Out: assertions.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "swav/crops/multi_crop.hpp"
+
+namespace {
+
+using swav::CropKey;
+using swav::CropPlan;
+using swav::CropSpec;
+using swav::ImageView;
+using swav::Index;
+using swav::InvalidInput;
+using swav::MultiCropSampler;
+using swav::Normalization;
+
+std::vector<std::uint8_t> noise_image(Index height, Index width, Index channels, std::uint64_t seed = 1) {
+  swav::PhiloxStream random(seed, 0);
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(height * width * channels));
+  for (auto& p : pixels) p = static_cast<std::uint8_t>(random.below(256));
+  return pixels;
+}
+
+MultiCropSampler small_sampler() {
+  return MultiCropSampler{
+      {{.count = 2, .size = 28, .scale = {0.3, 1.0}}, {.count = 3, .size = 20, .scale = {0.1, 0.3}}}};
+}
+
+/// All views of an image, one after the other.
+std::vector<float> all_views(const MultiCropSampler& crops, ImageView<std::uint8_t> image, CropKey key) {
+  std::size_t total = 0;
+  const auto area = [&](Index v) {
+    return static_cast<std::size_t>(image.channels * crops.view(v).size * crops.view(v).size);
+  };
+  for (Index v = 0; v < crops.views(); ++v) total += area(v);
+  std::vector<float> values(total);
+  std::vector<float*> outputs;
+  std::size_t offset = 0;
+  for (Index v = 0; v < crops.views(); ++v) {
+    outputs.push_back(values.data() + offset);
+    offset += area(v);
+  }
+  crops(image, key, outputs);
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("the same key gives the same pixels, in any order and on any thread") {
+  const MultiCropSampler crops = small_sampler();
+  REQUIRE(crops.views() == 5);
+  CHECK(crops.view(1).size == 28);
+  CHECK(crops.view(2).size == 20);
+  for (const Index channels : {1, 2, 3, 4}) {
+    CAPTURE(channels);
+    const auto pixels = noise_image(40, 50, channels);
+    const ImageView<std::uint8_t> image{pixels.data(), 40, 50, channels};
+    constexpr std::uint64_t images = 12;
+    std::vector<std::vector<float>> forward, threaded(images);
+    for (std::uint64_t i = 0; i < images; ++i) forward.push_back(all_views(crops, image, {7, 3, i}));
+    for (std::uint64_t i = images; i-- > 0;) CHECK(all_views(crops, image, {7, 3, i}) == forward[i]);
+    std::vector<std::thread> threads;
+    for (std::uint64_t t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        for (std::uint64_t i = t; i < images; i += 4) threaded[i] = all_views(crops, image, {7, 3, i});
+      });
+    for (auto& thread : threads) thread.join();
+    CHECK(threaded == forward);
+    CHECK(forward[0] != forward[1]);
+    CHECK(forward[0] != all_views(crops, image, {8, 3, 0}));
+    CHECK(forward[0] != all_views(crops, image, {7, 4, 0}));
+  }
+}
+
+TEST_CASE("a plan renders what the sampler renders, and a row stride changes nothing") {
+  const MultiCropSampler crops = small_sampler();
+  const auto pixels = noise_image(33, 47, 3);
+  const ImageView<std::uint8_t> image{pixels.data(), 33, 47, 3};
+  std::vector<std::uint8_t> wide(33 * 200, 99);
+  for (std::size_t y = 0; y < 33; ++y) std::copy_n(pixels.data() + y * 141, 141, wide.data() + y * 200);
+  const CropKey key{1, 2, 3};
+  const auto expected = all_views(crops, image, key);
+  CHECK(all_views(crops, {wide.data(), 33, 47, 3, 200}, key) == expected);
+  std::vector<float> view(3 * 28 * 28);
+  swav::render_crop(image, crops.plan(key, 33, 47, 0), crops.view(0).normalize, view.data());
+  CHECK(std::equal(view.begin(), view.end(), expected.begin()));
+}
+
+TEST_CASE("a whole image at its own size comes back, flipped or not, float or bytes") {
+  const auto pixels = noise_image(21, 21, 3);
+  std::vector<float> floats(pixels.size());
+  for (std::size_t i = 0; i < pixels.size(); ++i) floats[i] = static_cast<float>(pixels[i]) / 255.0f;
+  for (const bool flip : {false, true}) {
+    const CropPlan plan{.box = {0, 0, 21, 21}, .size = 21, .flip = flip, .photometry = {}};
+    std::vector<float> bytes_out(3 * 21 * 21), floats_out(3 * 21 * 21);
+    swav::render_crop(ImageView<std::uint8_t>{pixels.data(), 21, 21, 3}, plan, Normalization::none(), bytes_out.data());
+    swav::render_crop(ImageView<float>{floats.data(), 21, 21, 3}, plan, Normalization::none(), floats_out.data());
+    for (Index c = 0; c < 3; ++c)
+      for (Index y = 0; y < 21; ++y)
+        for (Index x = 0; x < 21; ++x) {
+          const auto out = static_cast<std::size_t>((c * 21 + y) * 21 + (flip ? 20 - x : x));
+          const float in = floats[static_cast<std::size_t>((y * 21 + x) * 3 + c)];
+          CHECK(floats_out[out] == in);
+          CHECK(bytes_out[out] == doctest::Approx(in).epsilon(1e-6));
+        }
+  }
+}
+
+TEST_CASE("sixteen-bit and double outputs are the float ones, rounded") {
+  const auto pixels = noise_image(30, 30, 3);
+  const ImageView<std::uint8_t> image{pixels.data(), 30, 30, 3};
+  const CropPlan plan{.box = {1, 2, 25, 20}, .size = 17, .flip = false, .photometry = {}};
+  std::vector<float> floats(3 * 17 * 17);
+  std::vector<double> doubles(floats.size());
+  std::vector<Eigen::bfloat16> brains(floats.size());
+  swav::render_crop(image, plan, {}, floats.data());
+  swav::render_crop(image, plan, {}, doubles.data());
+  swav::render_crop(image, plan, {}, brains.data());
+  for (std::size_t i = 0; i < floats.size(); ++i) {
+    CHECK(doubles[i] == static_cast<double>(floats[i]));
+    CHECK(brains[i] == static_cast<Eigen::bfloat16>(floats[i]));
+  }
+}
+
+TEST_CASE("saturation, hue and grey leave a grey image alone") {
+  using enum swav::ColorOperation;
+  const auto pixels = noise_image(30, 30, 1);
+  const ImageView<std::uint8_t> image{pixels.data(), 30, 30, 1};
+  CropPlan plain{.box = {0, 0, 30, 30}, .size = 20, .flip = false, .photometry = {}};
+  CropPlan colored = plain;
+  colored.photometry = {.steps = {{{saturation, 1.7}, {hue, 0.3}}}, .step_count = 2, .grayscale = true};
+  std::vector<float> a(400), b(400);
+  swav::render_crop(image, plain, Normalization::none(), a.data());
+  swav::render_crop(image, colored, Normalization::none(), b.data());
+  CHECK(a == b);
+}
+
+TEST_CASE("extreme shapes: one pixel in, one pixel out, long and thin, blur wider than the crop") {
+  for (const auto& [height, width] : {std::pair<Index, Index>{1, 1}, {1, 300}, {300, 1}, {2, 3}, {500, 7}}) {
+    const auto pixels = noise_image(height, width, 3);
+    for (const Index size : {1, 2, 3, 16, 33}) {
+      const MultiCropSampler crops{{CropSpec{.count = 4, .size = size, .blur = {1.0, {0.1, 5.0}}}}};
+      for (std::uint64_t i = 0; i < 10; ++i)
+        for (const float value : all_views(crops, {pixels.data(), height, width, 3}, {0, 0, i}))
+          REQUIRE(std::isfinite(value));
+    }
+  }
+}
+
+TEST_CASE("bad images, outputs and options are refused before anything is written") {
+  const MultiCropSampler crops{{{.count = 2, .size = 8}}};
+  const auto pixels = noise_image(10, 10, 4);
+  std::vector<float> out(2 * 4 * 64, -5.0f);
+  const std::vector<float*> outputs{out.data(), out.data() + 256};
+  const auto refuses = [&](ImageView<std::uint8_t> image) { CHECK_THROWS_AS(crops(image, {}, outputs), InvalidInput); };
+  refuses({nullptr, 10, 10, 3});
+  refuses({pixels.data(), 0, 10, 3});
+  refuses({pixels.data(), 10, -1, 3});
+  refuses({pixels.data(), 10, 10, 0});
+  refuses({pixels.data(), 10, 10, 5});
+  refuses({pixels.data(), 10, 10, 3, 29});
+  const ImageView<std::uint8_t> image{pixels.data(), 10, 10, 3};
+  CHECK_THROWS_AS(crops(image, {}, std::vector<float*>{out.data()}), InvalidInput);
+  CHECK_THROWS_AS(crops(image, {}, std::vector<float*>{out.data(), nullptr}), InvalidInput);
+  CHECK_THROWS_AS((void)crops.view(2), InvalidInput);
+  CHECK_THROWS_AS((void)crops.view(-1), InvalidInput);
+
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+    for (const std::size_t at : {std::size_t{0}, std::size_t{150}, std::size_t{299}}) {
+      std::vector<float> floats(300, 0.5f);
+      floats[at] = bad;
+      CHECK_THROWS_AS(crops(ImageView<float>{floats.data(), 10, 10, 3}, {}, outputs), InvalidInput);
+    }
+  for (const float value : out) REQUIRE(value == -5.0f);
+
+  CHECK_THROWS_AS(MultiCropSampler(std::vector<CropSpec>{}), InvalidInput);
+  const auto bad_spec = [](CropSpec spec) { CHECK_THROWS_AS(MultiCropSampler({spec}), InvalidInput); };
+  bad_spec({.count = 0});
+  bad_spec({.size = 0});
+  bad_spec({.size = 40000});
+  bad_spec({.scale = {0.5, 0.2}});
+  bad_spec({.scale = {0.0, 0.2}});
+  bad_spec({.scale = {0.5, 1.1}});
+  bad_spec({.scale = {nan, 1.0}});
+  bad_spec({.aspect = {2.0, 1.0}});
+  bad_spec({.aspect = {1.0, infinity}});
+  bad_spec({.flip = 1.5});
+  bad_spec({.flip = nan});
+  bad_spec({.jitter = {.brightness = -1}});
+  bad_spec({.jitter = {.hue = 0.6}});
+  bad_spec({.jitter = {.probability = 2}});
+  bad_spec({.grayscale = -0.1});
+  bad_spec({.blur = {0.5, {0.0, 2.0}}});
+  bad_spec({.blur = {0.5, {3.0, 2.0}}});
+  bad_spec({.solarize = {0.5, 2.0}});
+  const MultiCropSampler grey_only{{{.count = 1, .size = 8, .normalize = {{0.3}, {0.35}}}}};
+  CHECK_THROWS_AS(grey_only(image, {}, std::vector<float*>{out.data()}), InvalidInput);
+  CHECK_NOTHROW(grey_only(ImageView<std::uint8_t>{pixels.data(), 10, 10, 1}, {}, std::vector<float*>{out.data()}));
+
+  const auto bad_plan = [&](CropPlan plan) {
+    CHECK_THROWS_AS(swav::render_crop(image, plan, {}, out.data()), InvalidInput);
+  };
+  bad_plan({.box = {0, 0, 0, 5}, .size = 8});
+  bad_plan({.box = {0, 6, 5, 5}, .size = 8});
+  bad_plan({.box = {-1, 0, 5, 5}, .size = 8});
+  bad_plan({.box = {0, 0, 5, 5}, .size = 0});
+  bad_plan({.box = {0, 0, 5, 5}, .size = 8, .photometry = {.step_count = 5}});
+  bad_plan({.box = {0, 0, 5, 5}, .size = 8, .photometry = {.blur_sigma = nan}});
+  bad_plan(
+      {.box = {0, 0, 5, 5}, .size = 8, .photometry = {.steps = {{{swav::ColorOperation::hue, 0.7}}}, .step_count = 1}});
+}
