@@ -12,6 +12,11 @@ template <>
 struct Tolerance<double> {
   static constexpr double codes = 1e-12, value = 1e-12, gradient = 1e-10;
 };
+// The references are doubles, which is what bounds this one.
+template <>
+struct Tolerance<long double> {
+  static constexpr double codes = 1e-15, value = 1e-14, gradient = 1e-13;
+};
 template <>
 struct Tolerance<float> {
   static constexpr double codes = 1e-5, value = 2e-6, gradient = 2e-5;
