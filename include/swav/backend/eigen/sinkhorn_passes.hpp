@@ -67,8 +67,8 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
         }
         const A shift = range.maximum;
         sums += ((values - shift) * inverse_epsilon).exp();
-        // NaN and infinities are not caught by the comparisons above; they do show in the values' sum.
-        range.finite = range.finite && std::isfinite(maximum) && std::isfinite((values - maximum).sum());
+        // The comparisons above do not catch a NaN. Times 0, any finite value vanishes and nothing else does.
+        range.finite = range.finite && (values * A(0)).sum() == A(0);
       }
       workspace.share_ranges.data()[thread] = range;
     });
