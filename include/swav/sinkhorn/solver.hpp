@@ -84,8 +84,10 @@ class Sinkhorn {
   bool scale(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A inverse_epsilon, double span) {
     if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
     if constexpr (ScalarTraits<Scalar>::stores_kernel) {
-      const bool may_have_to_return = scores.data == out.data && span > certain_span();
-      if (!may_have_to_return) return scale_with_kernel(scores, out, out, inverse_epsilon);
+      // Where the factors may leave the range, `out` must not hold a kernel: the scores are wanted for the log domain,
+      // or the caller's matrix as it was.
+      const bool out_is_needed = scores.data == out.data || options_.stabilization == Stabilization::scaling;
+      if (!out_is_needed || span <= certain_span()) return scale_with_kernel(scores, out, out, inverse_epsilon);
       return scale_with_kernel(scores, kernel_in_workspace<Scalar>(scores, workspace_.scalar_kernel), out,
                                inverse_epsilon);
     } else {
