@@ -18,8 +18,7 @@ inline constexpr Index optim_block_size = 16384;
 
 /// What a step does with one parameter.
 struct UpdateRule {
-  double weight_decay =
-      0;  ///< SGD adds it times the value to the gradient; AdamW decays the value by it times the rate
+  double weight_decay = 0;     ///< SGD: times the value, joins the gradient. AdamW: times the rate, shrinks the value
   double gradient_scale = 1;   ///< SGD: the decayed gradient is multiplied by this (LARC's local rate)
   double step_size = 0;        ///< AdamW: the rate over the first moment's bias correction
   double root_correction = 1;  ///< AdamW: the root of the second moment's bias correction

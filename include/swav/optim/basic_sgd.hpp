@@ -1,0 +1,116 @@
+// Stochastic gradient descent with momentum, and with LARC if asked for, free of any backend.
+// In: parameters with their gradients, a rate a step. Out: updated parameters; momenta that can be saved.
+// Users include swav/optim/sgd.hpp, which adds the CPU backend.
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "swav/core/device.hpp"
+#include "swav/optim/parameter_list.hpp"
+
+namespace swav {
+
+/// Layer-wise adaptive rates (You et al., "Large batch training of convolutional networks", 2017) in the form that the
+/// SwAV release trains with: the decayed gradient is scaled by trust_coefficient |w| / (|g| + weight_decay |w| +
+/// epsilon), unclipped. A parameter whose value or gradient has norm 0 is left unscaled and undecayed.
+struct LarcOptions {
+  double trust_coefficient = 0.001;
+  double epsilon = 1e-8;
+};
+
+struct SgdOptions {
+  double momentum = 0.9;
+  double weight_decay = 1e-6;
+  std::optional<LarcOptions> larc = {};
+};
+
+/// SGD as torch.optim.SGD without dampening: m = momentum m + g, w -= rate m, with g = gradient + weight_decay w,
+/// scaled by LARC's local rate where LARC is on and the parameter adapts. 16-bit parameters keep their momenta in
+/// float.
+template <class Scalar, class Device = EigenDevice>
+class Sgd {
+ public:
+  using Moment = Accumulator<Scalar>;
+
+  /// Momenta start at zero. Throws InvalidInput on options out of range and on the parameter lists that Parameter's
+  /// description excludes.
+  Sgd(SgdOptions options, std::vector<Parameter<Scalar>> parameters, Device device = Device{})
+      : options_(checked(options)), device_(std::move(device)), list_(std::move(parameters)) {
+    momenta_ = list_.make_moments(device_, storage_);
+  }
+
+  /// One update of every parameter at this rate; returns the norm of the whole gradient (frozen parameters aside).
+  /// Allocates nothing; the result does not depend on the number of threads. Throws InvalidInput, with nothing changed,
+  /// if the rate is negative or not finite, or a gradient is not finite.
+  double step(double learning_rate) {
+    detail::require(std::isfinite(learning_rate) && learning_rate >= 0, "learning_rate: ", learning_rate,
+                    " found, a finite number that is 0 or more wanted");
+    const double norm = list_.measure(device_, steps_, options_.larc.has_value());
+    for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p);
+    OptimPasses<Device>::sgd(device_, list_.blocks(), list_.parameters(), std::span<const UpdateRule>(list_.rules),
+                             momenta_.data(), options_.momentum, learning_rate);
+    ++steps_;
+    return norm;
+  }
+
+  /// Views of the momenta, "<parameter>.momentum", in the parameters' order.
+  [[nodiscard]] std::vector<StateBuffer<Moment>> state() {
+    std::vector<StateBuffer<Moment>> state;
+    list_.append_state("momentum", momenta_, state);
+    return state;
+  }
+
+  /// Steps taken so far; set_steps resumes from a checkpoint.
+  [[nodiscard]] Index steps() const { return steps_; }
+  void set_steps(Index steps) {
+    detail::require(steps >= 0, "steps: ", steps, " found, 0 or more wanted");
+    steps_ = steps;
+  }
+
+ private:
+  static SgdOptions checked(const SgdOptions& options) {
+    detail::require(options.momentum >= 0 && options.momentum < 1, "momentum: ", options.momentum,
+                    " found, a number in [0, 1) wanted");
+    detail::require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
+                    "weight_decay: ", options.weight_decay, " found, a finite number that is 0 or more wanted");
+    if (options.larc) {
+      detail::require(std::isfinite(options.larc->trust_coefficient) && options.larc->trust_coefficient > 0,
+                      "larc.trust_coefficient: ", options.larc->trust_coefficient,
+                      " found, a finite number above 0 wanted");
+      detail::require(std::isfinite(options.larc->epsilon) && options.larc->epsilon >= 0,
+                      "larc.epsilon: ", options.larc->epsilon, " found, a finite number that is 0 or more wanted");
+    }
+    return options;
+  }
+
+  [[nodiscard]] UpdateRule rule(std::size_t p) const {
+    const Parameter<Scalar>& parameter = list_.parameters()[p];
+    UpdateRule rule;
+    rule.frozen = list_.frozen(p, steps_);
+    rule.weight_decay = parameter.decays ? options_.weight_decay : 0.0;
+    if (options_.larc && parameter.adapts) {
+      const double value = list_.value_norms[p];
+      const double gradient = list_.gradient_norms[p];
+      if (value == 0 || gradient == 0)
+        rule.weight_decay = 0;
+      else
+        rule.gradient_scale =
+            options_.larc->trust_coefficient * value / (gradient + rule.weight_decay * value + options_.larc->epsilon);
+    }
+    return rule;
+  }
+
+  SgdOptions options_;
+  Device device_;
+  detail::ParameterList<Scalar, Device> list_;
+  typename Device::template Buffer<Moment> storage_;
+  std::vector<Moment*> momenta_;
+  Index steps_ = 0;
+};
+
+}  // namespace swav
