@@ -1,0 +1,86 @@
+// The networks that the trainer uses. In: images written straight into them, gradients of the embeddings. Out:
+// embeddings, parameter gradients, features of a trained network.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/program.hpp"
+#include "model/weights.hpp"
+
+namespace swav::resnet {
+
+/// A residual network with a projection head, in training mode.
+/// Each group of images goes through the trunk on its own (batch norm's statistics are a group's, running statistics
+/// take the groups in order); the head takes the rows of all groups together. Results repeat bit for bit at a fixed
+/// number of OpenMP threads, which is read at construction. One step (forward, backward) allocates nothing large:
+/// all memory is planned at construction; what remains are some hundred bytes a primitive inside oneDNN.
+class Network {
+ public:
+  /// Throws InvalidInput for an unknown depth, a width that is no positive multiple of 8, an empty group, or so few
+  /// values that batch norm is undefined.
+  Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision, std::uint64_t seed);
+  ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  /// Where group `group`'s images go before each forward(): images x channels x size x size, planar, the network's for
+  /// as long as it lives. May be refilled once forward() has returned.
+  [[nodiscard]] std::span<float> input(std::size_t group);
+  /// Embeddings, (sum of images) x embedding, groups in order, not L2-normalised; without a head the pooled features.
+  /// Valid until backward(). Moves the running statistics. Reads the weights' current values.
+  MatrixView<const float> forward();
+  /// Overwrites every gradient with that of the loss whose gradient in the last forward()'s embeddings is given, once a
+  /// forward(). The weights must not have changed since. Throws InvalidInput on a wrong shape or without a forward().
+  void backward(MatrixView<const float> grad_embeddings);
+
+  /// Parameters and running statistics: the whole state. The spans stay valid; values may be written between steps.
+  [[nodiscard]] std::vector<NamedTensor>& tensors();
+  [[nodiscard]] const Architecture& architecture() const;
+  [[nodiscard]] Index rows() const;
+  [[nodiscard]] Index embedding_dimension() const;
+  /// Channels of the trunk's last stage.
+  [[nodiscard]] Index feature_dimension() const;
+  /// One line: depth, width, parameters, groups, precision, memory.
+  [[nodiscard]] std::string describe() const;
+  /// The arena: activations, their gradients, converted weights, scratchpads; without images and master weights.
+  [[nodiscard]] std::size_t activation_bytes() const;
+
+  /// Times each step from now on; step_times() gives the least time of each, in order.
+  void set_profiling(bool on);
+  [[nodiscard]] std::vector<Program::StepTime> step_times() const;
+
+ private:
+  friend class FeatureExtractor;
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+/// A trained network's trunk in evaluation mode (running statistics): features after global pooling, without the head.
+class FeatureExtractor {
+ public:
+  /// `trained` must outlive the extractor. Throws InvalidInput on an empty batch. The weights are those at construction
+  /// until refresh() is called.
+  FeatureExtractor(Network& trained, ImageGroup batch, Precision precision);
+  ~FeatureExtractor();
+  FeatureExtractor(const FeatureExtractor&) = delete;
+  FeatureExtractor& operator=(const FeatureExtractor&) = delete;
+
+  [[nodiscard]] Index feature_dimension() const;
+  /// batch.images x channels x size x size, planar. A last, smaller batch may leave rows as they are and ignore their
+  /// features: no image influences another's.
+  [[nodiscard]] std::span<float> input();
+  /// batch.images x feature_dimension; valid until the next call.
+  MatrixView<const float> features();
+  /// Takes the network's current weights and running statistics.
+  void refresh();
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace swav::resnet
