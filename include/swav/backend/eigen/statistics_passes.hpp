@@ -1,0 +1,71 @@
+// The statistics' passes on the CPU. In: features, prototypes. Out: see evaluate/passes.hpp.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <vector>
+
+#include "swav/backend/eigen/column_sums.hpp"
+#include "swav/backend/eigen/product.hpp"
+#include "swav/evaluate/passes.hpp"
+
+namespace swav {
+
+template <class Product>
+struct StatisticsPasses<BasicEigenDevice<Product>> {
+  using Device = BasicEigenDevice<Product>;
+
+  template <class Scalar>
+  static bool assign(const Device& device, MatrixView<const Scalar> embeddings, MatrixView<const Scalar> prototypes,
+                     int* assignments) {
+    constexpr Index block_rows = 64;  // the scores of a block stay in the L2 cache
+    std::atomic<bool> finite = true;
+    const Index blocks = (embeddings.rows + block_rows - 1) / block_rows;
+    device.for_shares(blocks, [&](int, Index first_block, Index block_count) {
+      RowMatrix<Scalar> scores(block_rows, prototypes.rows);
+      for (Index block = first_block; block < first_block + block_count; ++block) {
+        const Index first = block * block_rows;
+        const Index height = std::min(block_rows, embeddings.rows - first);
+        const MatrixView<Scalar> out(scores.data(), height, prototypes.rows);
+        Product::multiply(embeddings.middle_rows(first, height), Transpose::no, prototypes, Transpose::yes, Scalar(1),
+                          Scalar(0), out);
+        for (Index r = 0; r < height; ++r) {
+          const Scalar* const row = out.row(r);
+          if (!std::all_of(row, row + out.cols, [](Scalar score) { return std::isfinite(score); })) finite = false;
+          assignments[first + r] = static_cast<int>(std::max_element(row, row + out.cols) - row);
+        }
+      }
+    });
+    return finite;
+  }
+
+  template <class Scalar>
+  static double spread(const Device& device, MatrixView<const Scalar> features) {
+    const Index cols = features.cols;
+    const auto rows = static_cast<double>(features.rows);
+    const auto inverse_norm = [&](const Scalar* row) {
+      double sum = 0;
+      for (Index c = 0; c < cols; ++c) sum += static_cast<double>(row[c]) * static_cast<double>(row[c]);
+      return sum > 0 ? 1 / std::sqrt(sum) : 0.0;
+    };
+    std::vector<double> mean(static_cast<std::size_t>(cols)), squares(static_cast<std::size_t>(cols));
+    detail::column_sums(device, features.rows, cols, mean.data(), [&](Index r, double* sums) {
+      const double scale = inverse_norm(features.row(r));
+      for (Index c = 0; c < cols; ++c) sums[c] += static_cast<double>(features(r, c)) * scale;
+    });
+    for (double& value : mean) value /= rows;
+    detail::column_sums(device, features.rows, cols, squares.data(), [&](Index r, double* sums) {
+      const double scale = inverse_norm(features.row(r));
+      for (Index c = 0; c < cols; ++c) {
+        const double off = static_cast<double>(features(r, c)) * scale - mean[static_cast<std::size_t>(c)];
+        sums[c] += off * off;
+      }
+    });
+    double total = 0;
+    for (const double square : squares) total += std::sqrt(square / rows);
+    return total / static_cast<double>(cols);
+  }
+};
+
+}  // namespace swav
