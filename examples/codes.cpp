@@ -1,5 +1,5 @@
-// Codes from scores, alone. In: nothing; eight samples near four prototypes are made up. Out: a table of the codes, and a
-// zero exit when they are what Sinkhorn's iterations promise: rows that sum to 1 and, at convergence, equal columns.
+// Codes from scores, alone. In: nothing; eight samples near four prototypes are made up. Out: a table of the codes, and
+// a zero exit when they are what Sinkhorn's iterations promise: rows that sum to 1 and, at convergence, equal columns.
 #include <cstdio>
 #include <swav/swav.hpp>
 
