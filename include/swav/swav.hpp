@@ -1,9 +1,8 @@
-// Everything a user of the CPU needs. In: Eigen. Out: namespace swav. The oneDNN product hook
-// (backend/eigen/onednn_product.hpp) is apart, since it needs that library; each header also compiles on its own.
+// Everything that computes on a CPU. In: Eigen. Out: namespace swav. Apart are what needs another library
+// (backend/eigen/onednn_product.hpp) or the file system (io/); each header also compiles on its own.
 #pragma once
 
 #include "swav/backend/eigen/device.hpp"
-#include "swav/backend/eigen/dtype.hpp"
 #include "swav/backend/eigen/product.hpp"
 #include "swav/backend/eigen/scalar.hpp"
 #include "swav/core/device.hpp"
@@ -16,8 +15,6 @@
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
 #include "swav/evaluate/statistics.hpp"
-#include "swav/io/file_error.hpp"
-#include "swav/io/safetensors.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 #include "swav/optim/adamw.hpp"
 #include "swav/optim/schedule.hpp"
