@@ -128,32 +128,35 @@ inline void draw_jitter(const ColorJitter& jitter, PhiloxStream& random, Photome
   return clamp_unit(factor * x + (1.0f - factor) * other);
 }
 
-/// Turns the hue by `sixths` of a full circle, in [-3, 3], at the same value and saturation (HSV). With V the largest
-/// channel and D = V - the smallest, each channel of HSV's inverse is V - D clamp(min(k, 4 - k), 0, 1), where
-/// k = (n + 6 H) mod 6 and n = 5, 3, 1 for red, green, blue; V S = D, so that saturation itself is never needed.
-constexpr void turn_hue(float& r, float& g, float& b, float sixths) {
+/// Turns the hue by `sixths` of a full circle, in [-3, 3], at the same value and saturation (HSV). With h in [0, 6) the
+/// turned hue in sixths, D the largest channel minus the smallest, HSV's inverse is the smallest channel plus D times
+/// clamp(|h - 3| - 1), clamp(2 - |h - 2|), clamp(2 - |h - 4|) for red, green and blue: value times saturation is D, so
+/// that saturation itself is never needed.
+inline void turn_hue(float& r, float& g, float& b, float sixths) {
   const float rg_high = r > g ? r : g;
   const float rg_low = r < g ? r : g;
   const float high = rg_high > b ? rg_high : b;
   const float low = rg_low < b ? rg_low : b;
   const float range = high - low;
   const float inverse = 1.0f / (range > 0.0f ? range : 1.0f);
-  const float from_red = (g - b) * inverse;
-  const float from_green = (b - r) * inverse + 2.0f;
-  const float from_blue = (r - g) * inverse + 4.0f;
-  const float not_red = g >= b ? from_green : from_blue;
-  const float hue = (r >= high ? from_red : not_red) + sixths;  // in [-4, 8]
+  // The hue's sector, and the difference that places it there, by which channel is largest: red, else green, else blue.
+  const bool red = r >= high;
+  const bool green = g >= b;
+  const float minuend = red ? g : (green ? b : r);
+  const float subtrahend = red ? b : (green ? r : g);
+  const float sector = (red ? 0.0f : (green ? 2.0f : 4.0f)) + sixths;
+  const float hue = (minuend - subtrahend) * inverse + sector;  // in [-4, 8]
   const float lifted = hue < 0.0f ? hue + 6.0f : hue;
   const float turned = lifted >= 6.0f ? lifted - 6.0f : lifted;
-  const auto channel = [&](float n) {
-    const float sum = n + turned;
-    const float k = sum >= 6.0f ? sum - 6.0f : sum;
-    const float other = 4.0f - k;
-    return high - range * clamp_unit(k < other ? k : other);
+  // Clamped after the product: a clamp to constants first would be torn into branches, and not vectorise well.
+  const auto part = [&](float share) {
+    const float product = range * share;
+    const float positive = product > 0.0f ? product : 0.0f;
+    return positive < range ? positive : range;
   };
-  r = channel(5.0f);
-  g = channel(3.0f);
-  b = channel(1.0f);
+  r = low + part(std::abs(turned - 3.0f) - 1.0f);
+  g = low + part(2.0f - std::abs(turned - 2.0f));
+  b = low + part(2.0f - std::abs(turned - 4.0f));
 }
 
 /// Half of a Gaussian's width in pixels: to three sigma, and never more than reflection at the border allows.

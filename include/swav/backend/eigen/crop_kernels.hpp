@@ -17,7 +17,11 @@ inline constexpr Index crop_lanes = 16;
 
 [[nodiscard]] constexpr Index whole_lanes(Index count) { return (count + crop_lanes - 1) / crop_lanes * crop_lanes; }
 
-using Lanes = Eigen::Array<float, crop_lanes, 1>;
+/// Outputs of the horizontal filter that are computed side by side. Eight: with more, more of the dense filters below
+/// is zeros than a wider register gains.
+inline constexpr Index filter_lanes = 8;
+
+using Lanes = Eigen::Array<float, filter_lanes, 1>;
 
 /// out[x] = sum of weights[k] * rows(k)[x] over `taps` rows, four at a time.
 template <class T>
@@ -56,7 +60,7 @@ void combine_rows(const T* first_row, Index row_stride, const float* weights, In
   }
 }
 
-/// The horizontal filter of `crop_lanes` adjacent outputs as a small dense matrix: span x crop_lanes weights from
+/// The horizontal filter of `filter_lanes` adjacent outputs as a small dense matrix: span x filter_lanes weights from
 /// `weights` on, over the source pixels first .. first + span. About half of the weights are zero; in exchange nothing
 /// is gathered, and the outputs lie side by side as the planes want them.
 struct FilterBlock {
@@ -65,7 +69,7 @@ struct FilterBlock {
   Index weights = 0;
 };
 
-/// Channel c of row r of the planes, crop_lanes outputs at a time, from `Rows` interleaved rows.
+/// Channel c of row r of the planes, filter_lanes outputs at a time, from `Rows` interleaved rows.
 template <int Channels, int Rows>
 void filter_rows(const float* source, Index source_stride, const FilterBlock* blocks, Index block_count,
                  const float* weights, float* planes, Index plane_stride, Index row_stride) {
@@ -75,14 +79,14 @@ void filter_rows(const float* source, Index source_stride, const FilterBlock* bl
     const float* __restrict pixel = source + block.first * Channels;
     Lanes sums[Rows * Channels];
     for (Lanes& sum : sums) sum.setZero();
-    for (Index j = 0; j < block.span; ++j, w += crop_lanes, pixel += Channels) {
-      const Lanes weight = Eigen::Map<const Lanes, Eigen::Aligned64>(w);
+    for (Index j = 0; j < block.span; ++j, w += filter_lanes, pixel += Channels) {
+      const Lanes weight = Eigen::Map<const Lanes, Eigen::Aligned32>(w);
       for (int r = 0; r < Rows; ++r)
         for (int c = 0; c < Channels; ++c) sums[r * Channels + c] += pixel[r * source_stride + c] * weight;
     }
     for (int r = 0; r < Rows; ++r)
       for (int c = 0; c < Channels; ++c)
-        Eigen::Map<Lanes, Eigen::Aligned64>(planes + c * plane_stride + r * row_stride + b * crop_lanes) =
+        Eigen::Map<Lanes, Eigen::Aligned32>(planes + c * plane_stride + r * row_stride + b * filter_lanes) =
             sums[r * Channels + c];
   }
 }
@@ -123,7 +127,7 @@ inline void grey_row(float* __restrict r, float* __restrict g, float* __restrict
 /// Sum of a row in float lanes. `count` is a multiple of crop_lanes.
 [[nodiscard]] inline double sum_row(const float* row, Index count) {
   Lanes sum = Lanes::Zero();
-  for (Index x = 0; x < count; x += crop_lanes) sum += Eigen::Map<const Lanes, Eigen::Aligned64>(row + x);
+  for (Index x = 0; x < count; x += filter_lanes) sum += Eigen::Map<const Lanes, Eigen::Aligned32>(row + x);
   return static_cast<double>(sum.sum());
 }
 

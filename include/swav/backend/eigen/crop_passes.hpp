@@ -76,8 +76,8 @@ class CropRenderer {
   }
 
  private:
-  /// Rows that are resampled together: as many sums as the vector registers hold.
-  static constexpr int row_group = EIGEN_MAX_STATIC_ALIGN_BYTES >= 64 ? 4 : 2;
+  /// Rows that are resampled together: 4 x 3 sums fit the registers of AVX.
+  static constexpr int row_group = 4;
   static constexpr bool is_color = Channels >= 3;
   static constexpr int color_channels = is_color ? 3 : 1;
 
@@ -92,19 +92,23 @@ class CropRenderer {
   /// The horizontal filters, a block of outputs each; a flip reverses the order of the outputs.
   Index prepare_filters() {
     const ResampleAxis axis{plan_.box.width, size_};
-    const Index block_count = stride_ / crop_lanes;
-    const Index widest = static_cast<Index>(axis.scale() * static_cast<double>(crop_lanes)) + axis.max_taps() + 2;
+    const Index block_count = stride_ / filter_lanes;
+    const Index widest = static_cast<Index>(axis.scale() * static_cast<double>(filter_lanes)) + axis.max_taps() + 2;
     FilterBlock* blocks = work_.blocks.reserve(block_count);
-    float* weights = work_.filters.reserve(block_count * widest * crop_lanes);
-    float* taps = work_.taps.reserve(crop_lanes * axis.max_taps());
+    float* weights = work_.filters.reserve(block_count * widest * filter_lanes);
+    float* taps = work_.taps.reserve(filter_lanes * axis.max_taps());
     Index used = 0;
     for (Index b = 0; b < block_count; ++b) {
-      std::array<ResampleAxis::Window, crop_lanes> windows{};
-      const Index lanes = std::min(crop_lanes, size_ - b * crop_lanes);
+      std::array<ResampleAxis::Window, filter_lanes> windows{};
+      const Index lanes = std::clamp<Index>(size_ - b * filter_lanes, 0, filter_lanes);
+      if (lanes == 0) {
+        blocks[b] = {0, 0, used};
+        continue;
+      }
       Index first = axis.in;
       Index last = 0;
       for (Index lane = 0; lane < lanes; ++lane) {
-        const Index x = b * crop_lanes + lane;
+        const Index x = b * filter_lanes + lane;
         ResampleAxis::Window& window = windows[static_cast<std::size_t>(lane)];
         window = axis.window(plan_.flip ? size_ - 1 - x : x, 1.0f, taps + lane * axis.max_taps());
         first = std::min(first, window.first);
@@ -112,13 +116,13 @@ class CropRenderer {
       }
       blocks[b] = {first, last - first, used};
       float* block = weights + used;
-      std::fill_n(block, (last - first) * crop_lanes, 0.0f);
+      std::fill_n(block, (last - first) * filter_lanes, 0.0f);
       for (Index lane = 0; lane < lanes; ++lane) {
         const ResampleAxis::Window& window = windows[static_cast<std::size_t>(lane)];
         for (Index k = 0; k < window.count; ++k)
-          block[(window.first - first + k) * crop_lanes + lane] = taps[lane * axis.max_taps() + k];
+          block[(window.first - first + k) * filter_lanes + lane] = taps[lane * axis.max_taps() + k];
       }
-      used += (last - first) * crop_lanes;
+      used += (last - first) * filter_lanes;
     }
     return block_count;
   }
