@@ -150,22 +150,22 @@ inline void check_places(std::vector<TensorPlace>& places, std::uint64_t data_le
 /// The header's text, padded with spaces so that the data behind it starts at a multiple of 8 bytes.
 [[nodiscard]] inline std::string format_header(const SafetensorsHeader& header) {
   std::string text = "{";
-  const auto separate = [&] {
-    if (text.size() > 1) text += ',';
-  };
   if (!header.metadata.empty()) {
-    text += "\"__metadata__\":{";
-    bool first = true;
+    text += "\"__metadata__\":";
+    char before = '{';
     for (const auto& [key, value] : header.metadata) {
-      if (!std::exchange(first, false)) text += ',';
+      text += std::exchange(before, ',');
       text += json_string(key) + ":" + json_string(value);
     }
     text += "}";
   }
   for (const TensorPlace& place : header.places) {
-    separate();
+    if (text.size() > 1) text += ',';
     text += json_string(place.name) + ":{\"dtype\":\"" + std::string(dtype_name(place.dtype)) + "\",\"shape\":[";
-    for (std::size_t i = 0; i < place.shape.size(); ++i) text += (i ? "," : "") + std::to_string(place.shape[i]);
+    for (std::size_t i = 0; i < place.shape.size(); ++i) {
+      if (i > 0) text += ',';
+      text += std::to_string(place.shape[i]);
+    }
     text += "],\"data_offsets\":[" + std::to_string(place.begin) + "," + std::to_string(place.end) + "]}";
   }
   text += "}";
