@@ -1,0 +1,439 @@
+// The swapped-prediction loss against PyTorch's autograd, against a plain reference in double, and against differences
+// of its own values. In: tests/golden/swapped_loss_*, synthetic embeddings. Out: checks for every scalar and product.
+#define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // results are [[nodiscard]]
+#include "swav/loss/swapped_prediction.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "allocations.hpp"
+#include "golden.hpp"
+#include "problems.hpp"
+#include "tolerance.hpp"
+#ifdef SWAV_TEST_ONEDNN
+#include "swav/backend/eigen/onednn_product.hpp"
+#endif
+
+namespace {
+
+using swav::EigenDevice;
+using swav::Embeddings;
+using swav::Index;
+using swav::MatrixView;
+using swav::PrototypeBank;
+using swav::Prototypes;
+using swav::RowMatrix;
+using swav::SwappedPredictionLoss;
+using swav::SwappedPredictionOptions;
+using swav::SwappedPredictionStep;
+using namespace swav::test;
+
+/// Embeddings (views B) x D that agree between views up to noise, of lengths 0.2 to 4, and unit prototypes.
+struct Problem {
+  RowMatrix<double> z, c;
+  Index views = 2;
+};
+
+Problem make_problem(Index samples, Index prototypes, Index dimension, Index views, std::uint64_t seed) {
+  Generator generator(seed);
+  std::uniform_real_distribution<double> length(0.2, 4);
+  Problem problem;
+  problem.views = views;
+  const RowMatrix<double> content = normal_matrix(samples, dimension, generator);
+  problem.z = (content.replicate(views, 1) + 0.5 * normal_matrix(views * samples, dimension, generator)).eval();
+  for (Index r = 0; r < problem.z.rows(); ++r) problem.z.row(r) *= length(generator);
+  problem.c = unit_rows(normal_matrix(prototypes, dimension, generator));
+  return problem;
+}
+
+template <class Scalar>
+Problem rounded(Problem problem) {
+  problem.z = swav::test::rounded<Scalar>(problem.z);
+  problem.c = swav::test::rounded<Scalar>(problem.c);
+  return problem;
+}
+
+template <class Scalar, class Device = EigenDevice>
+SwappedPredictionStep<Scalar, Device> run(const Problem& problem, const SwappedPredictionOptions& options,
+                                          Device device = {}) {
+  const PrototypeBank<Scalar, Device> bank(converted<Scalar>(problem.c), device);
+  SwappedPredictionLoss<Scalar, Device> loss(options, device);
+  return loss(converted<Scalar>(problem.z), bank, problem.views);
+}
+
+/// The equations written out, every matrix in full, in double.
+SwappedPredictionStep<double, EigenDevice> reference(const Problem& problem, const SwappedPredictionOptions& options) {
+  const Index views = problem.views, samples = problem.z.rows() / views, prototypes = problem.c.rows();
+  const RowMatrix<double> z = options.embeddings == Embeddings::raw ? unit_rows(problem.z) : problem.z;
+  const RowMatrix<double> c = options.prototypes == Prototypes::raw ? unit_rows(problem.c) : problem.c;
+  const RowMatrix<double> scores = z * c.transpose();
+  RowMatrix<double> probabilities = (scores / options.temperature).array().exp().matrix();
+  for (Index r = 0; r < scores.rows(); ++r) probabilities.row(r) /= probabilities.row(r).sum();
+
+  SwappedPredictionStep<double, EigenDevice> step;
+  std::set<Index> used;
+  RowMatrix<double> grad_logits = RowMatrix<double>::Zero(scores.rows(), prototypes);
+  const double assigned = static_cast<double>(options.crops_for_assign.size());
+  const double weight = 1.0 / (assigned * static_cast<double>((views - 1) * samples));
+  for (const int i : options.crops_for_assign) {
+    const RowMatrix<double> q =
+        swav::Sinkhorn<double>(options.sinkhorn).codes(RowMatrix<double>(scores.middleRows(i * samples, samples)));
+    for (Index b = 0; b < samples; ++b) {
+      Index largest = 0;
+      q.row(b).maxCoeff(&largest);
+      used.insert(largest);
+      for (Index k = 0; k < prototypes; ++k)
+        if (q(b, k) > 0) step.codes_entropy -= q(b, k) * std::log(q(b, k)) / (assigned * static_cast<double>(samples));
+    }
+    for (Index v = 0; v < views; ++v) {
+      if (v == i) continue;
+      const RowMatrix<double> p = probabilities.middleRows(v * samples, samples);
+      step.value -= weight * q.cwiseProduct(p.array().log().matrix()).sum();
+      grad_logits.middleRows(v * samples, samples) += weight * (p - q);
+    }
+  }
+  step.prototypes_used = static_cast<Index>(used.size());
+  step.grad_embeddings = grad_logits * c / options.temperature;
+  step.grad_prototypes = grad_logits.transpose() * z / options.temperature;
+  const auto through_normalization = [](const RowMatrix<double>& raw, const RowMatrix<double>& unit,
+                                        RowMatrix<double>& g) {
+    for (Index r = 0; r < raw.rows(); ++r)
+      g.row(r) = (g.row(r) - g.row(r).dot(unit.row(r)) * unit.row(r)).eval() / raw.row(r).norm();
+  };
+  if (options.embeddings == Embeddings::raw) through_normalization(problem.z, z, step.grad_embeddings);
+  if (options.prototypes == Prototypes::raw) through_normalization(problem.c, c, step.grad_prototypes);
+  return step;
+}
+
+/// Gradients are compared relative to their largest entry, but not below a tenth of 1/(tau B), the size of the terms of
+/// which they are differences: all of a gradient may vanish.
+template <class Scalar, class Device, class Wanted>
+void check_step(const SwappedPredictionStep<Scalar, Device>& found,
+                const SwappedPredictionStep<Wanted, EigenDevice>& wanted, const Problem& problem,
+                const SwappedPredictionOptions& options) {
+  CHECK(found.value == doctest::Approx(wanted.value).epsilon(Tolerance<Scalar>::value));
+  const double terms =
+      static_cast<double>(problem.views) / (options.temperature * static_cast<double>(problem.z.rows()));
+  const auto check_gradient = [&](const RowMatrix<Scalar>& gradient, const RowMatrix<Wanted>& expected) {
+    CHECK(largest_difference(gradient, expected) <=
+          Tolerance<Scalar>::gradient * std::max(0.1 * terms, largest_entry(expected)));
+  };
+  check_gradient(found.grad_embeddings, wanted.grad_embeddings);
+  check_gradient(found.grad_prototypes, wanted.grad_prototypes);
+  CHECK(std::abs(found.codes_entropy - wanted.codes_entropy) <= 100 * Tolerance<Scalar>::codes);
+}
+
+template <class Scalar, class Device>
+bool identical_steps(const SwappedPredictionStep<Scalar, Device>& a, const SwappedPredictionStep<Scalar, Device>& b) {
+  return a.value == b.value && a.codes_entropy == b.codes_entropy && a.prototypes_used == b.prototypes_used &&
+         identical(a.grad_embeddings, b.grad_embeddings) && identical(a.grad_prototypes, b.grad_prototypes);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("loss and gradients equal PyTorch's autograd", Scalar, float, double, long double) {
+  for (const std::string file : {"swapped_loss_2.bin", "swapped_loss_8.bin"}) {
+    const GoldenArrays golden = load_golden(file);
+    int cases = 0;
+    for (; golden.contains("embeddings." + std::to_string(cases)); ++cases) {
+      std::string n = ".";
+      n += std::to_string(cases);
+      const RowMatrix<double>& given = golden.at("options" + n);
+      SwappedPredictionOptions options{.temperature = given(0, 1)};
+      options.sinkhorn = {.epsilon = given(0, 2), .max_iterations = static_cast<int>(given(0, 3))};
+      options.crops_for_assign.clear();
+      const RowMatrix<double>& crops = golden.at("crops" + n);
+      for (Index i = 0; i < crops.size(); ++i) options.crops_for_assign.push_back(static_cast<int>(crops(0, i)));
+      for (const bool raw : {true, false}) {
+        CAPTURE(file);
+        CAPTURE(n);
+        CAPTURE(raw);
+        options.embeddings = raw ? Embeddings::raw : Embeddings::unit;
+        const std::string kind = raw ? "raw." : "unit.";
+        const Problem problem{golden.at((raw ? "embeddings" : "unit") + n), golden.at("prototypes" + n),
+                              static_cast<Index>(given(0, 0))};
+        SwappedPredictionStep<double, EigenDevice> wanted;
+        wanted.value = golden.at(kind + "value" + n)(0, 0);
+        wanted.grad_embeddings = golden.at(kind + "grad_embeddings" + n);
+        wanted.grad_prototypes = golden.at(kind + "grad_prototypes" + n);
+        wanted.codes_entropy = golden.at(kind + "entropy" + n)(0, 0);
+        const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, options);
+        check_step(step, wanted, problem, options);
+        CHECK(step.prototypes_used == static_cast<Index>(golden.at(kind + "used" + n)(0, 0)));
+        // What the tests below compare with is itself held to PyTorch.
+        check_step(reference(problem, options), wanted, problem, options);
+      }
+    }
+    CHECK(cases >= 4);
+  }
+}
+
+TEST_CASE_TEMPLATE("loss and gradients equal the equations written out", Scalar, float, double, long double,
+                   Eigen::half, Eigen::bfloat16) {
+  struct Shape {
+    Index samples, prototypes, dimension, views;
+    std::vector<int> crops;
+  };
+  const Shape shapes[] = {
+      {70, 5000, 13, 3, {0, 1}},  // K large, several blocks of rows, D odd
+      {300, 3, 5, 2, {1, 0}},     // K below a vector's width
+      {1, 40, 16, 5, {0, 4}},     // one sample
+      {37, 64, 1, 4, {2}},        // D 1
+      {19, 33, 31, 6, {0, 1, 2, 3, 4, 5}},
+  };
+  for (const Shape& shape : shapes) {
+    const Problem problem =
+        rounded<Scalar>(make_problem(shape.samples, shape.prototypes, shape.dimension, shape.views, 1));
+    for (const auto embeddings : {Embeddings::raw, Embeddings::unit})
+      for (const auto prototypes : {Prototypes::unit, Prototypes::raw}) {
+        CAPTURE(shape.prototypes);
+        const SwappedPredictionOptions options{
+            .crops_for_assign = shape.crops, .embeddings = embeddings, .prototypes = prototypes};
+        // Rows of length up to 4 * sqrt(D) are used as they are with Embeddings::unit: a harder case than it promises.
+        check_step(run<Scalar>(problem, options), reference(problem, options), problem, options);
+      }
+  }
+}
+
+TEST_CASE("gradients equal central differences of the value") {
+  Problem problem = make_problem(4, 9, 5, 3, 2);
+  const auto value = [](const Problem& p, const SwappedPredictionOptions& o) {
+    return SwappedPredictionLoss<double>(o).value(p.z, PrototypeBank<double>(p.c), p.views);
+  };
+  const auto check_differences = [&](RowMatrix<double>& variable, const RowMatrix<double>& gradient, Index first_row,
+                                     const SwappedPredictionOptions& options) {
+    const double h = 1e-5;
+    for (Index i = first_row * variable.cols(); i < variable.size(); ++i) {
+      const double at = variable.data()[i];
+      variable.data()[i] = at + h;
+      const double above = value(problem, options);
+      variable.data()[i] = at - h;
+      const double below = value(problem, options);
+      variable.data()[i] = at;
+      CHECK(gradient.data()[i] == doctest::Approx((above - below) / (2 * h)).epsilon(1e-6).scale(1e-2));
+    }
+  };
+  for (const auto embeddings : {Embeddings::raw, Embeddings::unit})
+    for (const auto prototypes : {Prototypes::unit, Prototypes::raw}) {
+      // With codes from view 0 alone, the other views' embeddings do not move the codes, which are held constant.
+      SwappedPredictionOptions options{.crops_for_assign = {0}, .embeddings = embeddings, .prototypes = prototypes};
+      SwappedPredictionStep<double, EigenDevice> step = run<double>(problem, options);
+      check_differences(problem.z, step.grad_embeddings, 4, options);
+      CHECK(largest_entry(RowMatrix<double>(step.grad_embeddings.topRows(4))) <= 1e-15);
+      // With an epsilon this large nothing moves the codes.
+      options.crops_for_assign = {0, 2};
+      options.sinkhorn.epsilon = 1e9;
+      step = run<double>(problem, options);
+      check_differences(problem.z, step.grad_embeddings, 0, options);
+      check_differences(problem.c, step.grad_prototypes, 0, options);
+    }
+}
+
+TEST_CASE_TEMPLATE("the value alone equals the step's", Scalar, float, double, long double, Eigen::half,
+                   Eigen::bfloat16) {
+  const Problem problem = make_problem(33, 50, 9, 4, 3);
+  for (const auto embeddings : {Embeddings::raw, Embeddings::unit}) {
+    const SwappedPredictionOptions options{.embeddings = embeddings};
+    SwappedPredictionLoss<Scalar> loss(options);
+    const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c));
+    const RowMatrix<Scalar> z = converted<Scalar>(problem.z);
+    const double alone = loss.value(z, bank, 4);
+    CHECK(alone == loss(z, bank, 4).value);
+    CHECK(loss.value(z, bank, 4) == alone);
+  }
+}
+
+TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the first call", Scalar, float, double,
+                   Eigen::half, Eigen::bfloat16) {
+  const Problem problem = make_problem(40, 70, 12, 3, 4);
+  const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c));
+  const RowMatrix<Scalar> z = converted<Scalar>(problem.z);
+  for (const double epsilon : {0.05, 1e-4}) {
+    SwappedPredictionOptions options;
+    options.sinkhorn.epsilon = epsilon;
+    SwappedPredictionLoss<Scalar> loss(options, EigenDevice(2));
+    SwappedPredictionStep<Scalar, EigenDevice> step;
+    loss.step_into(z, bank, 3, step);
+    const SwappedPredictionStep<Scalar, EigenDevice> first = step;
+    const Scalar* const place = step.grad_embeddings.data();
+    const long before = allocations();
+    loss.step_into(z, bank, 3, step);
+    const long after = allocations();
+    CHECK(after == before);
+    CHECK(step.grad_embeddings.data() == place);
+    CHECK(identical_steps(step, first));
+    // Another shape in between leaves no trace.
+    const Problem other = make_problem(7, 90, 20, 2, 5);
+    CHECK(loss(converted<Scalar>(other.z), PrototypeBank<Scalar>(converted<Scalar>(other.c)), 2).value > 0);
+    loss.step_into(z, bank, 3, step);
+    CHECK(identical_steps(step, first));
+  }
+}
+
+TEST_CASE_TEMPLATE("strided embeddings give what packed ones give", Scalar, float, double, Eigen::bfloat16) {
+  const Problem problem = make_problem(11, 23, 7, 2, 6);
+  const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c));
+  RowMatrix<Scalar> wide = RowMatrix<Scalar>::Constant(22, 10, std::numeric_limits<Scalar>::quiet_NaN());
+  wide.leftCols(7) = converted<Scalar>(problem.z);
+  for (const auto embeddings : {Embeddings::raw, Embeddings::unit}) {
+    SwappedPredictionLoss<Scalar> loss({.embeddings = embeddings});
+    CHECK(identical_steps(loss(MatrixView<const Scalar>(wide.data(), 22, 7, 10), bank, 2),
+                          loss(converted<Scalar>(problem.z), bank, 2)));
+  }
+}
+
+TEST_CASE_TEMPLATE("the thread count changes nothing beyond rounding, and the same count nothing at all", Scalar, float,
+                   double, Eigen::half, Eigen::bfloat16) {
+  const Problem problem = rounded<Scalar>(make_problem(101, 300, 16, 3, 7));
+  const SwappedPredictionOptions options;
+  const SwappedPredictionStep<double, EigenDevice> wanted = reference(problem, options);
+  for (const int threads : {1, 2, 3, 500}) {
+    CAPTURE(threads);
+    const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, options, EigenDevice(threads));
+    check_step(step, wanted, problem, options);
+    CHECK(identical_steps(run<Scalar>(problem, options, EigenDevice(threads)), step));
+  }
+}
+
+TEST_CASE("permuted samples and prototypes permute the gradients") {
+  const Problem problem = make_problem(31, 20, 8, 4, 8);
+  const SwappedPredictionStep<double, EigenDevice> step = run<double>(problem, {});
+  Generator generator(9);
+  std::vector<Index> samples(31), prototypes(20);
+  std::iota(samples.begin(), samples.end(), Index{0});
+  std::iota(prototypes.begin(), prototypes.end(), Index{0});
+  std::shuffle(samples.begin(), samples.end(), generator);
+  std::shuffle(prototypes.begin(), prototypes.end(), generator);
+
+  Problem permuted = problem;
+  SwappedPredictionStep<double, EigenDevice> wanted = step;
+  for (Index v = 0; v < 4; ++v)
+    for (Index b = 0; b < 31; ++b) {
+      const Index from = v * 31 + samples[static_cast<std::size_t>(b)];
+      permuted.z.row(v * 31 + b) = problem.z.row(from);
+      wanted.grad_embeddings.row(v * 31 + b) = step.grad_embeddings.row(from);
+    }
+  for (Index k = 0; k < 20; ++k) {
+    permuted.c.row(k) = problem.c.row(prototypes[static_cast<std::size_t>(k)]);
+    wanted.grad_prototypes.row(k) = step.grad_prototypes.row(prototypes[static_cast<std::size_t>(k)]);
+  }
+  const SwappedPredictionStep<double, EigenDevice> found = run<double>(permuted, {});
+  check_step(found, wanted, problem, {});
+  CHECK(found.prototypes_used == step.prototypes_used);
+}
+
+TEST_CASE_TEMPLATE("extreme but finite input gives finite results", Scalar, float, double) {
+  const double top = std::sqrt(static_cast<double>(std::numeric_limits<Scalar>::max()));
+  const Problem problem = rounded<Scalar>(make_problem(6, 10, 5, 2, 10));
+  const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, {});
+  // The loss of normalised embeddings does not depend on their length, even where their squares leave the range.
+  for (const double scale : {top * 1e5, 1e-5 / top}) {
+    Problem scaled = problem;
+    scaled.z *= scale;
+    const SwappedPredictionStep<Scalar, EigenDevice> found = run<Scalar>(scaled, {});
+    CHECK(found.value == doctest::Approx(step.value).epsilon(10 * Tolerance<Scalar>::value));
+    CHECK(largest_difference(found.grad_prototypes, step.grad_prototypes) <=
+          10 * Tolerance<Scalar>::gradient * largest_entry(step.grad_prototypes));
+  }
+  // An embedding of length 0 has no direction: it is left at 0, with gradient 0.
+  Problem zeros = problem;
+  zeros.z.row(3).setZero();
+  const SwappedPredictionStep<Scalar, EigenDevice> found = run<Scalar>(zeros, {});
+  CHECK(std::isfinite(found.value));
+  CHECK(found.grad_embeddings.allFinite());
+  CHECK(found.grad_prototypes.allFinite());
+  CHECK(found.grad_embeddings.row(3).isZero(Scalar(0)));
+  // Sharp temperatures and codes.
+  for (const double sharp : {1e-3, 1e-6}) {
+    SwappedPredictionOptions options{.temperature = sharp};
+    options.sinkhorn.epsilon = sharp;
+    const SwappedPredictionStep<Scalar, EigenDevice> sharpened = run<Scalar>(problem, options);
+    CHECK(std::isfinite(sharpened.value));
+    CHECK(sharpened.grad_embeddings.allFinite());
+    CHECK(sharpened.grad_prototypes.allFinite());
+  }
+}
+
+TEST_CASE("collapsed embeddings give ln K, and one prototype gives 0") {
+  Problem problem = make_problem(8, 16, 6, 2, 11);
+  problem.c.rowwise() = problem.c.row(0).eval();
+  SwappedPredictionStep<double, EigenDevice> step = run<double>(problem, {});
+  CHECK(step.value == doctest::Approx(std::log(16.0)).epsilon(1e-13));
+  CHECK(step.codes_entropy == doctest::Approx(std::log(16.0)).epsilon(1e-13));
+  problem.c.conservativeResize(1, Eigen::NoChange);
+  step = run<double>(problem, {});
+  CHECK(std::abs(step.value) <= 1e-14);
+  CHECK(largest_entry(step.grad_embeddings) <= 1e-14);
+  CHECK(step.prototypes_used == 1);
+}
+
+TEST_CASE_TEMPLATE("bad input is a named error and leaves the step as it was", Scalar, float, double, Eigen::half,
+                   Eigen::bfloat16) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Problem problem = make_problem(6, 8, 5, 3, 12);
+  const RowMatrix<Scalar> z = converted<Scalar>(problem.z);
+  const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c));
+  SwappedPredictionLoss<Scalar> loss;
+  SwappedPredictionStep<Scalar, EigenDevice> step = loss(z, bank, 3);
+  const SwappedPredictionStep<Scalar, EigenDevice> before = step;
+  const auto refused = [&](MatrixView<const Scalar> rows, const PrototypeBank<Scalar>& with, Index views,
+                           SwappedPredictionLoss<Scalar>& by) {
+    CHECK_THROWS_AS(by.step_into(rows, with, views, step), swav::InvalidInput);
+    CHECK_THROWS_AS(by(rows, with, views), swav::InvalidInput);
+    CHECK_THROWS_AS(by.value(rows, with, views), swav::InvalidInput);
+    CHECK(identical_steps(step, before));
+  };
+  for (const Index views : {Index{-3}, Index{0}, Index{1}, Index{4}, Index{5}, Index{19}})
+    refused(z, bank, views, loss);
+  refused(RowMatrix<Scalar>(0, 5), bank, 3, loss);
+  refused(RowMatrix<Scalar>(18, 0), bank, 3, loss);
+  refused(MatrixView<const Scalar>(), bank, 3, loss);
+  refused(MatrixView<const Scalar>(z.data(), 18, 4, 5), bank, 3, loss);
+  for (const auto embeddings : {Embeddings::raw, Embeddings::unit})
+    for (const auto prototypes : {Prototypes::raw, Prototypes::unit}) {
+      SwappedPredictionLoss<Scalar> with_options({.embeddings = embeddings, .prototypes = prototypes});
+      for (const double bad : {infinity, -infinity, std::nan("")})
+        for (const Index place : {Index{0}, Index{37}, Index{89}}) {
+          RowMatrix<Scalar> spoilt = z;
+          spoilt.data()[place] = static_cast<Scalar>(bad);
+          refused(spoilt, bank, 3, with_options);
+          RowMatrix<Scalar> weights = converted<Scalar>(problem.c);
+          weights.data()[place % weights.size()] = static_cast<Scalar>(bad);
+          refused(z, PrototypeBank<Scalar>(weights), 3, with_options);
+        }
+    }
+  SwappedPredictionLoss<Scalar> out_of_range({.crops_for_assign = {0, 3}});
+  refused(z, bank, 3, out_of_range);
+  CHECK_NOTHROW(loss.step_into(z, bank, 3, step));
+  CHECK(identical_steps(step, before));
+}
+
+TEST_CASE("bad options are named errors") {
+  const auto make = [](SwappedPredictionOptions options) { return SwappedPredictionLoss<double>(std::move(options)); };
+  for (const double temperature : {0.0, -0.1, std::nan(""), std::numeric_limits<double>::infinity()})
+    CHECK_THROWS_WITH_AS(make({.temperature = temperature}), doctest::Contains("temperature"), swav::InvalidInput);
+  for (const std::vector<int>& crops : {std::vector<int>{}, {0, 0}, {1, 0, 1}, {-1}})
+    CHECK_THROWS_WITH_AS(make({.crops_for_assign = crops}), doctest::Contains("crops_for_assign"), swav::InvalidInput);
+  CHECK_THROWS_WITH_AS(make({.sinkhorn = {.epsilon = 0}}), doctest::Contains("epsilon"), swav::InvalidInput);
+  CHECK_THROWS_WITH_AS(make({.sinkhorn = {.max_iterations = 0}}), doctest::Contains("max_iterations"),
+                       swav::InvalidInput);
+}
+
+#ifdef SWAV_TEST_ONEDNN
+TEST_CASE_TEMPLATE("oneDNN's products give what Eigen's give", Scalar, float, double, Eigen::bfloat16) {
+  using Device = swav::BasicEigenDevice<swav::OneDnnProduct>;
+  for (const auto [samples, prototypes, dimension] :
+       {std::array<Index, 3>{33, 70, 13}, std::array<Index, 3>{1, 5, 3}, std::array<Index, 3>{70, 1000, 128}}) {
+    const Problem problem = rounded<Scalar>(make_problem(samples, prototypes, dimension, 3, 13));
+    for (const int threads : {1, 2})
+      check_step(run<Scalar, Device>(problem, {}, Device(threads)), reference(problem, {}), problem, {});
+  }
+}
+#endif
