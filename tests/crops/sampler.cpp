@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "allocations.hpp"
 #include "swav/crops/multi_crop.hpp"
 
 namespace {
@@ -150,6 +151,20 @@ TEST_CASE("extreme shapes: one pixel in, one pixel out, long and thin, blur wide
           if (!std::isfinite(value)) FAIL("a value that is not finite");
     }
   }
+}
+
+TEST_CASE("a thread allocates for its first image, and not again") {
+  const MultiCropSampler crops{{{.count = 2, .size = 32}, {.count = 2, .size = 20, .scale = {0.05, 0.14}}}};
+  const auto pixels = noise_image(60, 80, 3);
+  const ImageView<std::uint8_t> image{pixels.data(), 60, 80, 3};
+  std::vector<float> out(4 * 3 * 32 * 32);
+  std::vector<float*> outputs;
+  for (std::size_t v = 0; v < 4; ++v) outputs.push_back(out.data() + v * 3 * 32 * 32);
+  // The widest box and the widest blur come within some images; after that there is nothing left to grow.
+  for (std::uint64_t i = 0; i < 200; ++i) crops(image, {1, 0, i}, outputs);
+  const long before = swav::test::allocations();
+  for (std::uint64_t i = 0; i < 200; ++i) crops(image, {1, 0, i}, outputs);
+  CHECK(swav::test::allocations() == before);
 }
 
 TEST_CASE("bad images, outputs and options are refused before anything is written") {

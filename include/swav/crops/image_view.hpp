@@ -4,7 +4,6 @@
 
 #include <concepts>
 #include <cstdint>
-#include <type_traits>
 
 #include "swav/core/error.hpp"
 #include "swav/core/matrix_view.hpp"

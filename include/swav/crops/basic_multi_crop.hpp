@@ -1,0 +1,146 @@
+// The multi-crop sampler (Caron et al., "Unsupervised learning of visual features by contrasting cluster assignments",
+// 2020, section 3.3). In: an image in memory and a key. Out: its random views, planar and normalised, the same for the
+// same key. Free of any backend: a file that instantiates it includes its device's crop passes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "swav/core/device.hpp"
+#include "swav/core/error.hpp"
+#include "swav/core/philox.hpp"
+#include "swav/crops/geometry.hpp"
+#include "swav/crops/image_view.hpp"
+#include "swav/crops/passes.hpp"
+#include "swav/crops/photometry.hpp"
+
+namespace swav {
+
+/// `count` views of size x size pixels and how they are drawn. The defaults are SwAV's for its large crops.
+struct CropSpec {
+  int count = 2;
+  Index size = 224;
+  Range scale = {0.14, 1.0};
+  Range aspect = {3.0 / 4.0, 4.0 / 3.0};
+  double flip = 0.5;
+  ColorJitter jitter = {};
+  double grayscale = 0.2;
+  Blur blur = {};
+  Solarize solarize = {};
+  Normalization normalize = {};
+};
+
+/// Names an image's crops: with the sampler's options, the same key gives the same pixels.
+struct CropKey {
+  std::uint64_t seed = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t index = 0;
+};
+
+namespace detail {
+
+inline void check_spec(const CropSpec& spec) {
+  require(spec.count >= 1, "CropSpec: count ", spec.count, " found, 1 or more wanted");
+  require(spec.size >= 1 && spec.size <= 32768, "CropSpec: size ", spec.size, " found, 1 to 32768 wanted");
+  check_crop_ranges(spec.scale, spec.aspect);
+  check_probability("flip", spec.flip);
+  check_jitter(spec.jitter);
+  check_probability("grayscale", spec.grayscale);
+  check_blur(spec.blur);
+  check_probability("solarize.probability", spec.solarize.probability);
+  require(spec.solarize.threshold >= 0 && spec.solarize.threshold <= 1, "solarize.threshold: ", spec.solarize.threshold,
+          " found, 0 to 1 wanted");
+}
+
+}  // namespace detail
+
+/// Draws one crop of a height x width image: its box, flip and photometry. Throws InvalidInput for a bad option or an
+/// empty image.
+[[nodiscard]] inline CropPlan draw_crop(const CropSpec& spec, Index height, Index width, PhiloxStream random) {
+  detail::check_spec(spec);
+  CropPlan plan;
+  plan.box = draw_box(height, width, spec.scale, spec.aspect, random);
+  plan.size = spec.size;
+  plan.flip = random.uniform() < spec.flip;
+  detail::draw_jitter(spec.jitter, random, plan.photometry);
+  plan.photometry.grayscale = random.uniform() < spec.grayscale;
+  if (random.uniform() < spec.blur.probability)
+    plan.photometry.blur_sigma = random.uniform(spec.blur.sigma.low, spec.blur.sigma.high);
+  if (random.uniform() < spec.solarize.probability) plan.photometry.solarize_threshold = spec.solarize.threshold;
+  return plan;
+}
+
+/// Renders one crop, drawn or written by hand, into out[channels x size x size], planar: resampled, coloured and
+/// normalised. Arithmetic is in float. A colour step sees the first channel of one or two, the first three of three or
+/// four; saturation, hue and grey do nothing to grey images; alpha is resampled, blurred and normalised like the rest.
+/// The blur reflects at the crop's border, and is cut to size - 1 pixels where three sigma are wider.
+/// `out` must not overlap the image. Throws InvalidInput for a bad image (a float one is searched for NaN and infinity
+/// once), a box outside it, or a bad factor. O(box pixels + size^2 (taps + sigma)).
+template <class Device = EigenDevice, class T, class Out>
+void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
+  detail::check_image(image);
+  detail::check_plan(plan, image.height, image.width);
+  detail::check_normalization(normalization, image.channels);
+  detail::require(out != nullptr, "out: null found, room for channels x size x size values wanted");
+  CropPasses<Device>::render(image, plan, normalization, out);
+}
+
+/// The random views of an image: for each CropSpec in turn, `count` of them. Immutable, so any number of threads may
+/// share one; a thread allocates working memory at its first image (and when a later one needs more), never again.
+template <class Device>
+class BasicMultiCropSampler {
+ public:
+  /// Throws InvalidInput, naming the option, for a bad or an absent spec.
+  explicit BasicMultiCropSampler(std::vector<CropSpec> specs) : specs_(std::move(specs)) {
+    detail::require(!specs_.empty(), "MultiCropSampler: no CropSpec found, 1 or more wanted");
+    for (std::size_t s = 0; s < specs_.size(); ++s) {
+      detail::check_spec(specs_[s]);
+      spec_of_view_.insert(spec_of_view_.end(), static_cast<std::size_t>(specs_[s].count), s);
+    }
+  }
+
+  [[nodiscard]] Index views() const { return static_cast<Index>(spec_of_view_.size()); }
+
+  /// The spec that view `v` is drawn by.
+  [[nodiscard]] const CropSpec& view(Index v) const {
+    detail::require(v >= 0 && v < views(), "MultiCropSampler: view ", v, " found, 0 to ", views() - 1, " wanted");
+    return specs_[spec_of_view_[static_cast<std::size_t>(v)]];
+  }
+
+  /// What operator() renders as view `v` of a height x width image under `key`. Philox keyed by (seed, epoch, view),
+  /// its stream named by the image's index.
+  [[nodiscard]] CropPlan plan(CropKey key, Index height, Index width, Index v) const {
+    const CropSpec& spec = view(v);
+    const Philox stream_key(key.seed, key.epoch, static_cast<std::uint64_t>(v));
+    const std::uint64_t low = stream_key.out[0];
+    const std::uint64_t high = stream_key.out[1];
+    return draw_crop(spec, height, width, PhiloxStream(high << 32 | low, key.index));
+  }
+
+  /// Renders all views of `image`: view v into outputs[v], channels x size x size planar values of float, double or a
+  /// 16-bit scalar. `outputs` is any contiguous range of pointers, one a view, none overlapping another or the image.
+  /// Throws InvalidInput, before anything is written, for a bad image (empty; more than 4 channels; rows that overlap;
+  /// NaN or infinity in a float image), a wrong number of outputs or a null one, and a normalisation that lacks a
+  /// channel. Safe to call from many threads.
+  template <class T, class Outputs>
+  void operator()(const ImageView<T>& image, CropKey key, const Outputs& outputs) const {
+    const std::span all(outputs);
+    detail::check_image(image);
+    detail::require(static_cast<Index>(all.size()) == views(), "outputs: ", all.size(), " pointers found, one a view (",
+                    views(), ") wanted");
+    for (std::size_t v = 0; v < all.size(); ++v)
+      detail::require(all[v] != nullptr, "outputs[", v, "]: null found, room for channels x size x size values wanted");
+    for (const CropSpec& spec : specs_) detail::check_normalization(spec.normalize, image.channels);
+    for (Index v = 0; v < views(); ++v)
+      CropPasses<Device>::render(image, plan(key, image.height, image.width, v), view(v).normalize,
+                                 all[static_cast<std::size_t>(v)]);
+  }
+
+ private:
+  std::vector<CropSpec> specs_;
+  std::vector<std::size_t> spec_of_view_;
+};
+
+}  // namespace swav
