@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# swav/swav.hpp reaches every public header, those aside that need another library or files. In: the compiler, the include folder, flags
-# for the dependencies. Out: non-zero and the names when one is missing.
+# swav/swav.hpp reaches every public header, those aside that need another library or files. In: the compiler, the
+# include folder, flags for the dependencies. Out: non-zero and the names when one is missing.
 set -euo pipefail
 compiler=$1 include=$2
 shift 2
