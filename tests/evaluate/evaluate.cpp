@@ -3,9 +3,12 @@
 #define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // results are [[nodiscard]]
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "golden.hpp"
@@ -102,6 +105,36 @@ TEST_CASE("k-NN: a small temperature, equal votes and a row of zeros are no trou
   const std::vector<int> labels{4, 4, 2, 2};
   CHECK(KnnClassifier<float>({.neighbors = 4, .temperature = 1e-4}).predict(train, labels, test) ==
         std::vector<int>{4, 2, 2, 2});
+}
+
+TEST_CASE("L-BFGS reaches known minima") {
+  // Rosenbrock's valley in pairs of unknowns: the minimum is 0 at (1, 1, ...).
+  auto valley = [](std::span<const double> x, std::span<double> gradient) {
+    double value = 0;
+    for (std::size_t i = 0; i < x.size(); i += 2) {
+      const double off = x[i + 1] - x[i] * x[i];
+      value += 100 * off * off + (1 - x[i]) * (1 - x[i]);
+      gradient[i] = -400 * off * x[i] - 2 * (1 - x[i]);
+      gradient[i + 1] = 200 * off;
+    }
+    return value;
+  };
+  std::vector<double> x{-1.2, 1, 3, -2, 0, 0};
+  const swav::detail::LbfgsResult found = swav::detail::minimize_lbfgs(valley, x, {.max_iterations = 200});
+  CHECK(found.converged);
+  CHECK(found.iterations < 120);
+  for (const double entry : x) CHECK(entry == doctest::Approx(1).epsilon(1e-4));
+  x = {-1.2, 1};
+  CHECK_FALSE(swav::detail::minimize_lbfgs(valley, x, {.max_iterations = 3}).converged);
+
+  // From far away on a curve that is almost flat there, the steps have to grow.
+  auto slope = [](std::span<const double> at, std::span<double> gradient) {
+    const double root = std::sqrt(1 + at[0] * at[0]);
+    gradient[0] = at[0] / root;
+    return root;
+  };
+  x = {1e4};
+  CHECK(swav::detail::minimize_lbfgs(slope, x).value == doctest::Approx(1));
 }
 
 TEST_CASE("the L-BFGS probe finds PyTorch's optimum") {

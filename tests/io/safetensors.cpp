@@ -208,6 +208,9 @@ TEST_CASE("a path that cannot be read or written is named") {
   const ScratchDirectory scratch;
   CHECK_THROWS_AS(SafetensorsFile(scratch.file("missing")), FileError);
   CHECK_THROWS_AS(SafetensorsFile(scratch.file("")), FileError);
+  CHECK_THROWS_AS(SafetensorsFile("/dev/zero"), FileError);
+  REQUIRE(::mkfifo(scratch.file("pipe").c_str(), 0666) == 0);
+  CHECK_THROWS_AS(SafetensorsFile(scratch.file("pipe")), FileError);
   CHECK_THROWS_AS(write_safetensors(scratch.file("missing/a"), {}), FileError);
   REQUIRE(::mkdir(scratch.file("directory").c_str(), 0777) == 0);
   CHECK_THROWS_AS(write_safetensors(scratch.file("directory"), {}), FileError);
