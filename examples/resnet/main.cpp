@@ -1,0 +1,28 @@
+// swav-train: SwAV on real images from one command. In: the command line. Out: a folder with checkpoint, metrics and
+// report; on any error one line on the standard error and a status that is not zero.
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "train/command_line.hpp"
+#include "train/run.hpp"
+
+int main(int count, char** arguments) {
+  try {
+    const swav::resnet::CommandLine command_line = swav::resnet::parse_command_line(count, arguments);
+    if (!command_line.help.empty()) {
+      std::fputs(command_line.help.c_str(), stdout);
+      return 0;
+    }
+    return swav::resnet::run_training(command_line.options);
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "swav-train: error: out of memory; lower --batch-size or --width\n");
+  } catch (const std::exception& error) {
+    std::string line = error.what();
+    for (char& letter : line)
+      if (letter == '\n') letter = ' ';
+    std::fprintf(stderr, "swav-train: error: %s\n", line.c_str());
+  }
+  return 1;
+}

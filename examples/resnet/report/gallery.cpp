@@ -1,0 +1,100 @@
+// Pictures of crops and prototypes. In: pixels. Out: HTML.
+#include "report/gallery.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "report/charts.hpp"
+#include "report/png.hpp"
+
+namespace swav::resnet {
+namespace {
+
+Picture picture_of(const ImageSet& images, Index i) {
+  const auto first = images.pixels.begin() + i * images.image_size();
+  return {images.height, images.width, images.channels, {first, first + images.image_size()}};
+}
+
+// A normalised planar crop as it looked before.
+Picture picture_of(const std::vector<float>& crop, Index size, Index channels, const Normalization& normalization) {
+  Picture picture{.height = size, .width = size, .channels = channels};
+  for (Index c = 0; c < channels; ++c)
+    for (Index p = 0; p < size * size; ++p) {
+      const auto channel = static_cast<std::size_t>(c);
+      const double value = crop[static_cast<std::size_t>(c * size * size + p)] * normalization.std[channel] +
+                           normalization.mean[channel];
+      picture.pixels[static_cast<std::size_t>(p * channels + c)] =
+          static_cast<std::uint8_t>(std::lround(255 * std::clamp(value, 0.0, 1.0)));
+    }
+  return picture;
+}
+
+std::string image_element(const Picture& picture, const std::string& css_class, const std::string& description,
+                          Index shown_pixels) {
+  const std::string side = std::to_string(shown_pixels);
+  return "<img class=\"" + css_class + (picture.width <= 64 ? " pixels" : "") + "\" width=\"" + side + "\" height=\"" +
+         side + "\" alt=\"" + escape_html(description) + "\" title=\"" + escape_html(description) + "\" src=\"" +
+         png_data_uri(picture) + "\">";
+}
+
+std::string class_name(const Dataset& data, int label) {
+  return label >= 0 && label < static_cast<int>(data.class_names.size())
+             ? data.class_names[static_cast<std::size_t>(label)]
+             : std::string("no class");
+}
+
+}  // namespace
+
+std::string crop_gallery(const Dataset& data, const MultiCropSampler& crops, const TrainOptions& options) {
+  constexpr Index shown = 6;
+  const ImageSet& images = data.pretraining();
+  const double scale = 72.0 / static_cast<double>(options.large_size);
+  std::string html = "<div class=\"crops\">\n";
+  for (Index i = 0; i < std::min(shown, images.count()); ++i) {
+    std::vector<std::vector<float>> views;
+    std::vector<float*> outputs;
+    for (Index v = 0; v < crops.views(); ++v)
+      views.emplace_back(static_cast<std::size_t>(images.channels * crops.view(v).size * crops.view(v).size));
+    for (std::vector<float>& view : views) outputs.push_back(view.data());
+    crops(images.image(i), CropKey{options.seed, 0, static_cast<std::uint64_t>(i)}, outputs);
+
+    html += "<div class=\"row\">" + image_element(picture_of(images, i), "original", "the image", 72);
+    for (Index v = 0; v < crops.views(); ++v) {
+      const Index size = crops.view(v).size;
+      const bool is_large = v < options.large_crops;
+      html += image_element(picture_of(views[static_cast<std::size_t>(v)], size, images.channels, data.normalization),
+                            is_large ? "large" : "small",
+                            std::string(is_large ? "large" : "small") + " crop, view " + std::to_string(v),
+                            static_cast<Index>(std::lround(scale * static_cast<double>(size))));
+    }
+    html += "</div>\n";
+  }
+  return html + "</div>\n";
+}
+
+std::string prototype_gallery(const Dataset& data, const std::vector<PrototypeUse>& uses, int shown) {
+  std::vector<PrototypeUse> ranked = uses;
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const PrototypeUse& a, const PrototypeUse& b) { return a.images > b.images; });
+  // The tail is left out where it stands for nothing.
+  const auto used = static_cast<std::size_t>(
+      std::count_if(ranked.begin(), ranked.end(), [](const PrototypeUse& use) { return use.images > 0; }));
+  const auto count = std::min<std::size_t>(static_cast<std::size_t>(shown), used);
+  std::string html = "<div class=\"prototypes\">\n";
+  for (std::size_t i = 0; i < count; ++i) {
+    const PrototypeUse& use = ranked[count == 1 ? 0 : i * (used - 1) / (count - 1)];
+    char share[32];
+    std::snprintf(share, sizeof share, "%.0f %%", 100 * use.main_share);
+    html += "<figure><div class=\"nearest\">";
+    for (const Index image : use.nearest)
+      html += image_element(picture_of(data.training, image), "near",
+                            class_name(data, data.training.labels[static_cast<std::size_t>(image)]), 44);
+    html += "</div><figcaption><b>" + escape_html(class_name(data, use.main_class)) + "</b> " + share + " <span>of " +
+            std::to_string(use.images) + " images, prototype " + std::to_string(use.prototype) +
+            "</span></figcaption></figure>\n";
+  }
+  return html + "</div>\n";
+}
+
+}  // namespace swav::resnet

@@ -1,0 +1,175 @@
+// The report's page. In: ReportInput. Out: HTML with style, charts and pictures inside.
+#include "report/report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "report/charts.hpp"
+#include "report/gallery.hpp"
+#include "report/prototypes.hpp"
+#include "report/style.hpp"
+#include "swav/io/atomic_file.hpp"
+#include "train/progress.hpp"
+
+namespace swav::resnet {
+namespace {
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
+  return text;
+}
+
+std::string tile(const std::string& value, const std::string& label) {
+  return "<div class=\"tile\"><b>" + escape_html(value) + "</b><span>" + escape_html(label) + "</span></div>\n";
+}
+
+std::string section(const std::string& title, const std::string& note, const std::string& body, bool wide = false) {
+  return std::string("<section") + (wide ? " class=\"wide\"" : "") + "><h2>" + escape_html(title) +
+         "</h2><p class=\"note\">" + escape_html(note) + "</p>\n" + body + "</section>\n";
+}
+
+template <class Value>
+std::vector<Point> points_of(const MetricsHistory& history, Index steps_per_epoch, Value&& value) {
+  std::vector<Point> points;
+  for (const StepRecord& r : history.steps)
+    points.push_back({static_cast<double>(r.step) / static_cast<double>(steps_per_epoch), value(r)});
+  return points;
+}
+
+std::string accuracy_body(const MetricsHistory& history, Index steps_per_epoch) {
+  if (history.evaluations.size() < 2) {
+    const EvaluationRecord& last = history.evaluations.back();
+    std::string html = "<div class=\"bars\">";
+    for (const auto& [label, value] : {std::pair<const char*, double>{"k-NN", last.knn_accuracy},
+                                       std::pair<const char*, double>{"linear", last.linear_accuracy}})
+      html += std::string("<span>") + label +
+              "</span><div class=\"track\"><i style=\"width:" + short_number(100 * value) + "%\"></i></div><b>" +
+              percent(value) + "</b>";
+    return html + "</div>\n";
+  }
+  std::vector<Point> knn, linear;
+  for (const EvaluationRecord& r : history.evaluations) {
+    const double epoch = static_cast<double>(r.step) / static_cast<double>(steps_per_epoch);
+    knn.push_back({epoch, 100 * r.knn_accuracy});
+    linear.push_back({epoch, 100 * r.linear_accuracy});
+  }
+  return line_chart({.title = "Accuracy by epoch",
+                     .x_label = "epoch (accuracy in %)",
+                     .series = {{"k-NN", "a", knn, true}, {"linear", "b", linear, true}}});
+}
+
+std::string usage_body(const Dataset& data, const std::vector<PrototypeUse>& uses) {
+  std::vector<PrototypeUse> ranked = uses;
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const PrototypeUse& a, const PrototypeUse& b) { return a.images > b.images; });
+  BarChart chart{.title = "Images of each prototype", .x_label = "prototypes, from the most to the least used"};
+  for (const PrototypeUse& use : ranked) {
+    chart.bars.push_back(static_cast<double>(use.images));
+    chart.tooltips.push_back("prototype " + std::to_string(use.prototype) + ": " + std::to_string(use.images) +
+                             " images");
+  }
+  chart.references.push_back(
+      {static_cast<double>(data.training.count()) / static_cast<double>(uses.size()), "even share"});
+  return bar_chart(chart);
+}
+
+std::string settings_body(const TrainOptions& options) {
+  std::string html = "<details><summary>All settings</summary><table>";
+  const nlohmann::json record = to_json(options);
+  for (const auto& [name, value] : record.items())
+    html += "<tr><td>" + escape_html(name) + "</td><td><code>" +
+            escape_html(value.is_string() ? value.get<std::string>() : value.dump()) + "</code></td></tr>";
+  return html + "</table></details>\n";
+}
+
+std::string charts(const ReportInput& in) {
+  const Index per_epoch = in.learner.steps_per_epoch();
+  const double ln_k = std::log(static_cast<double>(in.options.prototypes));
+  const MetricsHistory& history = in.history;
+  std::string html = section(
+      "Loss", "The swapped prediction loss; at ln K the network tells nothing apart.",
+      line_chart({.title = "Loss by epoch",
+                  .x_label = "epoch",
+                  .series = {{"loss", "a", points_of(history, per_epoch, [](const StepRecord& r) { return r.loss; })}},
+                  .references = {{ln_k, "ln K = " + short_number(ln_k)}}}));
+  html += section("Accuracy", "On the test images, from frozen features.", accuracy_body(history, per_epoch));
+  html += section(
+      "Prototypes used", "Distinct prototypes among the codes of one batch.",
+      line_chart({.title = "Prototypes used by epoch",
+                  .x_label = "epoch",
+                  .series = {{"used", "a",
+                              points_of(history, per_epoch,
+                                        [](const StepRecord& r) { return static_cast<double>(r.prototypes_used); })}},
+                  .from_zero = true,
+                  .height = 200}));
+  html += section(
+      "Spread of the embeddings", "1: they fill the sphere; 0: all images map to one point.",
+      line_chart({.title = "Spread by epoch",
+                  .x_label = "epoch",
+                  .series = {{"spread", "a",
+                              points_of(history, per_epoch, [](const StepRecord& r) { return r.feature_spread; })}},
+                  .from_zero = true,
+                  .height = 200}));
+  return html;
+}
+
+std::string tiles(const ReportInput& in, Index used) {
+  const EvaluationRecord& last = in.history.evaluations.back();
+  std::string html = "<div class=\"tiles\">\n" + tile(percent(last.knn_accuracy), "k-NN accuracy") +
+                     tile(percent(last.linear_accuracy), "linear accuracy") +
+                     tile(duration_text(in.training_seconds), "training") +
+                     tile(duration_text(in.evaluation_seconds), "evaluation");
+  if (!in.history.steps.empty())
+    html += tile(short_number(std::round(in.history.steps.back().images_per_second)), "images a second");
+  html += tile(std::to_string(used) + " of " + std::to_string(in.options.prototypes), "prototypes used");
+  return html + "</div>\n";
+}
+
+std::string page(const ReportInput& in) {
+  const RowMatrix<float> embeddings = project(in.learner.network(), in.features.training);
+  constexpr Index nearest = 10;
+  constexpr int shown = 14;
+  const std::vector<PrototypeUse> uses =
+      prototype_use(embeddings, in.learner.bank().weights(), in.data.training.labels, nearest);
+  const Index used = std::count_if(uses.begin(), uses.end(), [](const PrototypeUse& use) { return use.images > 0; });
+
+  const std::string title = "SwAV on " + in.data.name;
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>" +
+      escape_html(title) + "</title>\n<style>" + report_style + "</style></head>\n<body><main>\n";
+  html += "<h1>" + escape_html(title) + "</h1>\n<p class=\"lead\">" + std::to_string(in.data.pretraining().count()) +
+          " images, learned without labels in " + std::to_string(in.learner.steps_done()) + " steps of " +
+          std::to_string(in.options.batch_size) + " images, preset " + escape_html(in.options.preset) + ", seed " +
+          std::to_string(in.options.seed) + ". " + escape_html(in.learner.network().describe()) + "</p>\n";
+  html += tiles(in, used);
+  for (const WarningRecord& warning : in.history.warnings)
+    html += "<p class=\"warning\">Epoch " + std::to_string(warning.epoch) + ": " + escape_html(warning.text) + "</p>\n";
+  html += "<div class=\"columns\">\n" + charts(in);
+  html += section("Images of each prototype", "Training images by their nearest prototype after training.",
+                  usage_body(in.data, uses), true);
+  html += section("Crops", "Some images and the views that training drew from them in its first epoch.",
+                  crop_gallery(in.data, in.learner.crops(), in.options), true);
+  html += section("Prototypes",
+                  "The training images nearest to some prototypes, from the most used to the least, and the class most "
+                  "of a prototype's images have. Training never saw a class.",
+                  prototype_gallery(in.data, uses, shown), true);
+  html += section("Protocol", evaluation_protocol(in.data) + ".", settings_body(in.options), true);
+  return html + "</div>\n</main></body></html>\n";
+}
+
+}  // namespace
+
+void write_report(const std::string& path, const ReportInput& input) {
+  const std::string html = page(input);
+  const std::array<std::span<const std::byte>, 1> parts{std::as_bytes(std::span(html))};
+  write_file_atomically(path, parts);
+}
+
+}  // namespace swav::resnet

@@ -1,0 +1,89 @@
+// Checkpoints on safetensors. In: tensors and metadata. Out: the same.
+#include "train/checkpoint.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "swav/core/error.hpp"
+#include "swav/io/safetensors.hpp"
+
+namespace swav::resnet {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* record_key = "swav_train";
+
+Json read_record(const SafetensorsFile& file, const std::string& path) {
+  const Json record = Json::parse(file.metadata(record_key), nullptr, false);
+  if (!record.is_object()) throw FileError(path, "its run's record is no JSON object");
+  return record;
+}
+
+}  // namespace
+
+std::string checkpoint_path(const std::filesystem::path& folder) {
+  return (folder / "checkpoint.safetensors").string();
+}
+
+bool has_checkpoint(const std::filesystem::path& folder) {
+  std::error_code error;
+  return std::filesystem::exists(checkpoint_path(folder), error);
+}
+
+void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& options, Learner& learner,
+                      const RunPosition& position) {
+  std::vector<StoredTensor> tensors;
+  for (const StateTensor& tensor : learner.state())
+    tensors.push_back(stored_tensor<float>(tensor.name, tensor.shape, tensor.value));
+  const Json record{{"options", to_json(options)},
+                    {"step", position.step},
+                    {"total_steps", position.total_steps},
+                    {"training_seconds", position.training_seconds},
+                    {"evaluation_seconds", position.evaluation_seconds}};
+  write_safetensors(checkpoint_path(folder), tensors, {{"format", "pt"}, {record_key, record.dump()}});
+}
+
+TrainOptions read_checkpoint_options(const std::filesystem::path& folder) {
+  const std::string path = checkpoint_path(folder);
+  const SafetensorsFile file(path);
+  const Json record = read_record(file, path);
+  TrainOptions options;
+  try {
+    from_json(record.at("options"), options);
+    validate(options);
+  } catch (const InvalidInput& error) {
+    throw FileError(path, error.what());
+  } catch (const Json::exception& error) {
+    throw FileError(path, error.what());
+  }
+  return options;
+}
+
+RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& learner) {
+  const std::string path = checkpoint_path(folder);
+  const SafetensorsFile file(path);
+  const Json record = read_record(file, path);
+  RunPosition position;
+  try {
+    position = {record.at("step"), record.at("total_steps"), record.at("training_seconds"),
+                record.at("evaluation_seconds")};
+  } catch (const Json::exception& error) {
+    throw FileError(path, error.what());
+  }
+  if (position.step < 0 || position.total_steps < position.step)
+    throw FileError(path, detail::concatenate("step ", position.step, " of ", position.total_steps,
+                                              " found, 0 or more and no more than all wanted"));
+
+  const std::vector<StateTensor> state = learner.state();
+  for (const StateTensor& tensor : state) {
+    const StoredTensor& stored = file.at(tensor.name);
+    if (stored.shape != tensor.shape || stored.dtype != Dtype::f32)
+      throw FileError(path,
+                      detail::concatenate("tensor '", tensor.name, "' has another shape or type than this run's"));
+  }
+  for (const StateTensor& tensor : state) file.read(tensor.name, VectorView<float>(tensor.value));
+  learner.resume_at(position.step, position.total_steps);
+  return position;
+}
+
+}  // namespace swav::resnet

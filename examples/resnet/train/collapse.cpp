@@ -1,0 +1,83 @@
+// The bounds of CollapseMonitor and the remedies; the remedies are those of the SwAV release's notes.
+#include "train/collapse.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace swav::resnet {
+namespace {
+
+// Loss over ln K of a network that tells nothing apart is 1; one that learns is clearly below within some hundred
+// steps.
+constexpr double highest_loss_over_ln_k = 0.985;
+// Of the prototypes that as many codes would reach if they were drawn evenly.
+constexpr double lowest_share_used = 0.2;
+// Of the spread of embeddings that fill the sphere.
+constexpr double lowest_spread = 0.1;
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+}  // namespace
+
+CollapseMonitor::CollapseMonitor(const TrainOptions& options, Index steps_per_epoch)
+    : options_(options), steps_per_epoch_(steps_per_epoch) {
+  recent_.reserve(window);
+}
+
+std::vector<std::string> CollapseMonitor::add(const StepRecord& record) {
+  if (recent_.size() < window)
+    recent_.push_back(record);
+  else
+    recent_[next_] = record;
+  next_ = (next_ + 1) % window;
+
+  const bool halfway = record.step == steps_per_epoch_ / 2 && record.step >= options_.freeze_prototypes + 100;
+  if (record.step % steps_per_epoch_ != 0 && !halfway) return {};
+
+  double loss = 0, used = 0, spread = 0;
+  for (const StepRecord& r : recent_) {
+    loss += r.loss_over_ln_k;
+    used += static_cast<double>(r.prototypes_used);
+    spread += r.feature_spread;
+  }
+  const double count = static_cast<double>(recent_.size());
+  loss /= count;
+  used /= count;
+  spread /= count;
+
+  std::vector<std::string> warnings;
+  if (loss > highest_loss_over_ln_k)
+    warnings.push_back("the loss is stuck at ln K (" + number(loss) +
+                       " of it): nothing is learned yet. Try --epsilon 0.03, a lower --lr, a longer "
+                       "--freeze-prototypes, or softer crops (raise the lower ends of --large-scale and "
+                       "--small-scale)");
+  const double codes = static_cast<double>(options_.batch_size) * static_cast<double>(options_.crops_for_assign.size());
+  const double prototypes = options_.prototypes;
+  const double even = prototypes * (1 - std::exp(-codes / prototypes));
+  if (used < lowest_share_used * even)
+    warnings.push_back("few prototypes are used (" + number(used) + " a step, about " + number(even) +
+                       " if even): the codes are collapsing. Try --epsilon 0.03, a longer --freeze-prototypes, or "
+                       "fewer --prototypes");
+  if (spread < lowest_spread)
+    warnings.push_back("the embeddings have no spread (" + number(spread) +
+                       ", 1 is a full sphere): the network maps all images to one point. Try a lower --lr, a longer "
+                       "--warmup-epochs and --freeze-prototypes");
+  return warnings;
+}
+
+std::vector<std::string> doubtful_settings(const TrainOptions& o) {
+  std::vector<std::string> doubts;
+  if (o.batch_size < o.prototypes)
+    doubts.push_back("--batch-size " + std::to_string(o.batch_size) + " is less than --prototypes " +
+                     std::to_string(o.prototypes) +
+                     ": a batch cannot reach every prototype. If the loss stays at ln K, lower --prototypes or raise "
+                     "--batch-size");
+  return doubts;
+}
+
+}  // namespace swav::resnet

@@ -1,0 +1,92 @@
+// What learns: network, prototypes, optimiser, and the way of one batch through them. In: images and settings.
+// Out: a step's measurements; the whole state, by name, for checkpoints.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/dataset.hpp"
+#include "model/network.hpp"
+#include "swav/backend/eigen/onednn_product.hpp"
+#include "swav/crops/multi_crop.hpp"
+#include "swav/loss/swapped_prediction.hpp"
+#include "swav/prototypes/bank.hpp"
+#include "train/optimizer.hpp"
+#include "train/options.hpp"
+
+namespace swav::resnet {
+
+/// The network needs oneDNN anyway: its products serve the loss as well.
+using LossDevice = BasicEigenDevice<OneDnnProduct>;
+
+struct StepMetrics {
+  double loss = 0;
+  double code_entropy = 0;    // mean nats a row
+  Index prototypes_used = 0;  // distinct arg max of the codes
+  double feature_spread = 0;  // 1: the unit embeddings fill the sphere; 0: they are all the same
+  double learning_rate = 0;
+};
+
+/// One tensor of the state.
+struct StateTensor {
+  std::string name;
+  std::vector<Index> shape;
+  std::span<float> value;
+};
+
+class Learner {
+ public:
+  /// `images` has to outlive the learner. Throws InvalidInput when the batch is larger than the data set, or the
+  /// images do not suit the network.
+  Learner(const TrainOptions& options, const ImageSet& images, const Normalization& normalization);
+
+  /// One optimisation step on the next batch. Allocates nothing after the first. Throws InvalidInput, which says what
+  /// to change, when an embedding or a gradient is not finite any more.
+  StepMetrics step();
+
+  [[nodiscard]] Index steps_done() const { return steps_done_; }
+  [[nodiscard]] Index steps_per_epoch() const { return steps_per_epoch_; }
+  [[nodiscard]] Index total_steps() const { return total_steps_; }
+  /// Plans the schedule to end after `steps`; at least one more than are done.
+  void set_total_steps(Index steps);
+
+  /// Parameters and running statistics under torchvision's names, "prototypes.weight", and the optimiser's moments
+  /// under "optimizer.".
+  [[nodiscard]] std::vector<StateTensor> state();
+  /// Continues after `steps` of `total_steps`, the state having been written through state().
+  void resume_at(Index steps, Index total_steps);
+
+  [[nodiscard]] Network& network() { return *network_; }
+  [[nodiscard]] const PrototypeBank<float, LossDevice>& bank() const { return bank_; }
+  [[nodiscard]] const MultiCropSampler& crops() const { return crops_; }
+  [[nodiscard]] Precision precision() const { return precision_; }
+
+ private:
+  void load_batch();
+  StepMetrics checked_step();
+
+  TrainOptions options_;
+  const ImageSet& images_;
+  MultiCropSampler crops_;
+  Precision precision_;
+  std::unique_ptr<Network> network_;
+  PrototypeBank<float, LossDevice> bank_;
+  SwappedPredictionLoss<float, LossDevice> loss_;
+  SwappedPredictionStep<float, LossDevice> loss_step_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<Index> order_;
+  Index order_epoch_ = -1;
+  Index steps_done_ = 0;
+  Index steps_per_epoch_ = 0;
+  Index total_steps_ = 0;
+};
+
+/// The crops that the settings describe, large ones first.
+[[nodiscard]] std::vector<CropSpec> crop_specs(const TrainOptions& options, const Normalization& normalization);
+
+/// What --precision auto stands for on this CPU.
+[[nodiscard]] Precision resolve_precision(const std::string& name);
+
+}  // namespace swav::resnet

@@ -1,0 +1,46 @@
+// The optimiser a run has chosen. In: options and parameters. Out: SGD, with LARC or without, or AdamW, behind one
+// face.
+#pragma once
+
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "swav/optim/adamw.hpp"
+#include "swav/optim/sgd.hpp"
+#include "train/options.hpp"
+
+namespace swav::resnet {
+
+class Optimizer {
+ public:
+  Optimizer(const TrainOptions& options, std::vector<Parameter<float>> parameters)
+      : choice_(make(options, std::move(parameters))) {}
+
+  void step(double learning_rate) {
+    std::visit([&](auto& optimizer) { optimizer.step(learning_rate); }, choice_);
+  }
+  [[nodiscard]] std::vector<StateBuffer<float>> state() {
+    return std::visit([](auto& optimizer) { return optimizer.state(); }, choice_);
+  }
+  void set_steps(Index steps) {
+    std::visit([&](auto& optimizer) { optimizer.set_steps(steps); }, choice_);
+  }
+
+ private:
+  using Choice = std::variant<Sgd<float>, AdamW<float>>;
+
+  static Choice make(const TrainOptions& o, std::vector<Parameter<float>> parameters) {
+    const EigenDevice device(o.threads);
+    if (o.optimizer == "adamw")
+      return Choice(std::in_place_type<AdamW<float>>, AdamWOptions{.weight_decay = o.weight_decay},
+                    std::move(parameters), device);
+    SgdOptions sgd{.momentum = o.momentum, .weight_decay = o.weight_decay};
+    if (o.larc) sgd.larc = LarcOptions{};
+    return Choice(std::in_place_type<Sgd<float>>, sgd, std::move(parameters), device);
+  }
+
+  Choice choice_;
+};
+
+}  // namespace swav::resnet

@@ -1,0 +1,163 @@
+// Every setting of a training run. In: a preset, the command line or a checkpoint. Out: one checked aggregate.
+// visit_options lists the settings once; the command line, --help and the checkpoint's record are all made from it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace swav::resnet {
+
+struct TrainOptions {
+  std::string preset = "fashion-mnist-quick";
+  std::string data = "fashion-mnist";
+  std::string data_dir = {};
+  std::string output = {};
+  bool resume = false;
+  bool overwrite = false;
+
+  int depth = 10;
+  int width = 16;
+  std::string stem = "small";
+  int hidden = 256;
+  int embedding = 128;
+
+  int large_crops = 2;
+  int large_size = 28;
+  std::array<double, 2> large_scale = {0.25, 1.0};
+  int small_crops = 2;
+  int small_size = 20;
+  std::array<double, 2> small_scale = {0.1, 0.4};
+  double flip = 0.5;
+  double brightness = 0.6;
+  double contrast = 0.6;
+  double saturation = 0.0;
+  double hue = 0.0;
+  double jitter_probability = 0.8;
+  double grayscale = 0.0;
+  double blur = 0.0;
+  std::array<double, 2> blur_sigma = {0.1, 2.0};
+
+  int prototypes = 300;
+  double temperature = 0.1;
+  double epsilon = 0.05;
+  int sinkhorn_iterations = 3;
+  std::vector<int> crops_for_assign = {0, 1};
+  int freeze_prototypes = 50;
+
+  int batch_size = 128;
+  int epochs = 5;
+  std::string optimizer = "adamw";
+  bool larc = false;
+  double start_learning_rate = 0.0;
+  double learning_rate = 0.003;
+  double final_learning_rate = 0.0;
+  double warmup_epochs = 0.5;
+  double momentum = 0.9;
+  double weight_decay = 0.01;
+  std::string precision = "auto";
+  std::uint64_t seed = 0;
+  int threads = 0;
+
+  double time_budget = 0.0;
+  int max_steps = 0;
+  int checkpoint_interval = 500;
+  bool evaluate = true;
+  int eval_interval = 0;
+};
+
+/// What the command line says of one setting. `run_only`: it does not decide what is computed, so a resumed run may
+/// change it. `choices`: what a text may be, empty for any.
+struct OptionInfo {
+  const char* group;
+  const char* flag;
+  const char* help;
+  bool run_only = false;
+  std::vector<std::string> choices = {};
+};
+
+/// Calls visit(OptionInfo, member) for each setting but preset, output, resume and overwrite, which say where a run's
+/// settings come from rather than belong to them.
+template <class Options, class Visit>
+void visit_options(Options& o, Visit&& visit) {
+  visit(OptionInfo{"Data", "--data", "Data set", false, {"fashion-mnist", "cifar10", "stl10"}}, o.data);
+  visit(OptionInfo{"Data", "--data-dir", "Folder with its files (default: where Debian's package puts them)", true},
+        o.data_dir);
+
+  visit(OptionInfo{"Network", "--depth", "ResNet depth: 10, 18, 34 or 50"}, o.depth);
+  visit(OptionInfo{"Network", "--width", "Channels of the first stage; 64 is torchvision's"}, o.width);
+  visit(
+      OptionInfo{
+          "Network", "--stem", "small: 3x3 stride 1; imagenet: 7x7 stride 2 and pooling", false, {"small", "imagenet"}},
+      o.stem);
+  visit(OptionInfo{"Network", "--hidden", "Hidden units of the projection head"}, o.hidden);
+  visit(OptionInfo{"Network", "--embedding", "Dimension of the embeddings"}, o.embedding);
+
+  visit(OptionInfo{"Crops", "--large-crops", "Large crops an image, at least 2"}, o.large_crops);
+  visit(OptionInfo{"Crops", "--large-size", "Their side in pixels"}, o.large_size);
+  visit(OptionInfo{"Crops", "--large-scale", "Range of their share of the image's area"}, o.large_scale);
+  visit(OptionInfo{"Crops", "--small-crops", "Small crops an image, 0 for none"}, o.small_crops);
+  visit(OptionInfo{"Crops", "--small-size", "Their side in pixels"}, o.small_size);
+  visit(OptionInfo{"Crops", "--small-scale", "Range of their share of the image's area"}, o.small_scale);
+  visit(OptionInfo{"Crops", "--flip", "Probability of a horizontal flip"}, o.flip);
+  visit(OptionInfo{"Crops", "--brightness", "Strength of the brightness jitter"}, o.brightness);
+  visit(OptionInfo{"Crops", "--contrast", "Strength of the contrast jitter"}, o.contrast);
+  visit(OptionInfo{"Crops", "--saturation", "Strength of the saturation jitter"}, o.saturation);
+  visit(OptionInfo{"Crops", "--hue", "Strength of the hue jitter"}, o.hue);
+  visit(OptionInfo{"Crops", "--jitter-probability", "Probability of the jitter"}, o.jitter_probability);
+  visit(OptionInfo{"Crops", "--grayscale", "Probability of turning grey"}, o.grayscale);
+  visit(OptionInfo{"Crops", "--blur", "Probability of a Gaussian blur"}, o.blur);
+  visit(OptionInfo{"Crops", "--blur-sigma", "Range of its deviation in pixels"}, o.blur_sigma);
+
+  visit(OptionInfo{"SwAV", "--prototypes", "Number of prototypes K"}, o.prototypes);
+  visit(OptionInfo{"SwAV", "--temperature", "Temperature of the predictions"}, o.temperature);
+  visit(OptionInfo{"SwAV", "--epsilon", "Entropic regularisation of the codes"}, o.epsilon);
+  visit(OptionInfo{"SwAV", "--sinkhorn-iterations", "Sinkhorn iterations for the codes"}, o.sinkhorn_iterations);
+  visit(OptionInfo{"SwAV", "--crops-for-assign", "The views codes are computed from"}, o.crops_for_assign);
+  visit(OptionInfo{"SwAV", "--freeze-prototypes", "Steps during which prototypes stay as they are"},
+        o.freeze_prototypes);
+
+  visit(OptionInfo{"Training", "--batch-size", "Images a step"}, o.batch_size);
+  visit(OptionInfo{"Training", "--epochs", "Passes over the images"}, o.epochs);
+  visit(OptionInfo{"Training", "--optimizer", "Optimiser", false, {"sgd", "adamw"}}, o.optimizer);
+  visit(OptionInfo{"Training", "--larc", "Layer-wise adaptive rates (LARC) with sgd"}, o.larc);
+  visit(OptionInfo{"Training", "--start-lr", "Learning rate at the start of the warm-up"}, o.start_learning_rate);
+  visit(OptionInfo{"Training", "--lr", "Learning rate after the warm-up"}, o.learning_rate);
+  visit(OptionInfo{"Training", "--final-lr", "Learning rate at the end of the cosine"}, o.final_learning_rate);
+  visit(OptionInfo{"Training", "--warmup-epochs", "Epochs of linear warm-up, fractions allowed"}, o.warmup_epochs);
+  visit(OptionInfo{"Training", "--momentum", "Momentum of sgd"}, o.momentum);
+  visit(OptionInfo{"Training", "--weight-decay", "Weight decay"}, o.weight_decay);
+  visit(OptionInfo{"Training",
+                   "--precision",
+                   "auto: bfloat16 where the CPU has instructions for it",
+                   false,
+                   {"auto", "float32", "bfloat16"}},
+        o.precision);
+  visit(OptionInfo{"Training", "--seed", "Seed of weights, data order and crops"}, o.seed);
+
+  visit(OptionInfo{"Run", "--threads", "Threads, 0 for all; runs repeat bit for bit at the same number", true},
+        o.threads);
+  visit(OptionInfo{"Run", "--time-budget",
+                   "Seconds of training: the number of steps is planned to fit after the first 100 (0: --epochs)"},
+        o.time_budget);
+  visit(OptionInfo{"Run", "--max-steps", "Stop after so many steps of the schedule (0: all)", true}, o.max_steps);
+  visit(OptionInfo{"Run", "--checkpoint-interval", "Steps between checkpoints (0: at the ends of epochs)", true},
+        o.checkpoint_interval);
+  visit(OptionInfo{"Run", "--evaluate", "k-NN and linear evaluation and the report at the end", true}, o.evaluate);
+  visit(OptionInfo{"Run", "--eval-interval", "Epochs between evaluations (0: at the end only)", true}, o.eval_interval);
+}
+
+/// Throws InvalidInput, which names the flag, for a setting no run can have.
+void validate(const TrainOptions& options);
+
+/// The settings by flag name without dashes, and the preset.
+[[nodiscard]] nlohmann::json to_json(const TrainOptions& options);
+/// Sets what `record` names; throws InvalidInput when it lacks a setting.
+void from_json(const nlohmann::json& record, TrainOptions& options);
+
+/// The name of a flag in records.
+[[nodiscard]] inline std::string record_name(const OptionInfo& info) { return info.flag + 2; }
+
+}  // namespace swav::resnet

@@ -1,0 +1,239 @@
+// The loop around the learner: progress, metrics, checkpoints, evaluations, report. In: settings. Out: a run's folder.
+#include "train/run.hpp"
+
+#include <omp.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "data/dataset.hpp"
+#include "report/report.hpp"
+#include "swav/core/error.hpp"
+#include "swav/io/file_error.hpp"
+#include "train/checkpoint.hpp"
+#include "train/collapse.hpp"
+#include "train/evaluation.hpp"
+#include "train/interrupt.hpp"
+#include "train/learner.hpp"
+#include "train/metrics.hpp"
+#include "train/progress.hpp"
+
+namespace swav::resnet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
+  return text;
+}
+
+void require_no_other_run(const TrainOptions& options) {
+  detail::require(options.resume || options.overwrite || !has_checkpoint(options.output), "--output: ", options.output,
+                  " holds a run already; --resume to continue it, --overwrite to replace it, or another folder wanted");
+}
+
+// The folder exists afterwards and holds the run to resume, or none.
+void prepare_folder(const TrainOptions& options) {
+  const std::filesystem::path folder = options.output;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw FileError(options.output, "cannot be created (" + error.message() + ")");
+  if (options.resume) return;
+  std::filesystem::remove(checkpoint_path(folder));
+  std::filesystem::remove(folder / "report.html");
+}
+
+class Run {
+ public:
+  explicit Run(const TrainOptions& options)
+      : options_(options),
+        folder_(options.output),
+        data_(load_dataset(options.data, options.data_dir)),
+        learner_(options, data_.pretraining(), data_.normalization),
+        monitor_(options, learner_.steps_per_epoch()) {
+    prepare_folder(options_);
+    if (options_.resume && has_checkpoint(folder_)) position_ = restore_checkpoint(folder_, learner_);
+    log_.emplace(folder_ / "metrics.jsonl", position_.step);
+    progress_.emplace(learner_.total_steps(), learner_.steps_per_epoch());
+    ln_k_ = std::log(static_cast<double>(options_.prototypes));
+  }
+
+  int go() {
+    introduce();
+    if (position_.step == 0) save();
+    const InterruptGuard interrupts;
+    while (true) {
+      if (due_for_evaluation()) evaluate();
+      if (finished() || InterruptGuard::pending() != 0) break;
+      step();
+    }
+    progress_->finish();
+    if (InterruptGuard::pending() != 0 && !finished()) {
+      if (saved_step_ != position_.step) save();
+      std::printf("stopped at step %td of %td; continue with: swav-train --resume --output %s\n", position_.step,
+                  learner_.total_steps(), options_.output.c_str());
+      return 128 + InterruptGuard::pending();
+    }
+    conclude();
+    return 0;
+  }
+
+ private:
+  void introduce() {
+    const ImageSet& images = data_.pretraining();
+    std::printf("%s: %td images of %td x %td x %td; preset %s\n", data_.name.c_str(), images.count(), images.height,
+                images.width, images.channels, options_.preset.c_str());
+    std::printf("%s\n", learner_.network().describe().c_str());
+    std::printf("%td steps of %d images, %td epochs of %td; %s; %d threads; in %s\n", learner_.total_steps(),
+                options_.batch_size,
+                (learner_.total_steps() + learner_.steps_per_epoch() - 1) / learner_.steps_per_epoch(),
+                learner_.steps_per_epoch(), learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32",
+                omp_get_max_threads(), options_.output.c_str());
+    if (options_.resume && position_.step > 0)
+      std::printf("resumed at step %td\n", position_.step);
+    else if (options_.resume)
+      std::printf("no checkpoint in %s yet: starting from the beginning\n", options_.output.c_str());
+    if (position_.step == 0)
+      for (const std::string& doubt : doubtful_settings(options_)) warn(doubt);
+    std::fflush(stdout);
+  }
+
+  [[nodiscard]] Index epoch() const {
+    return position_.step == 0 ? 1 : (position_.step - 1) / learner_.steps_per_epoch() + 1;
+  }
+
+  [[nodiscard]] bool finished() const {
+    return position_.step >= learner_.total_steps() || (options_.max_steps > 0 && position_.step >= options_.max_steps);
+  }
+
+  [[nodiscard]] bool due_for_evaluation() const {
+    if (!options_.evaluate || options_.eval_interval == 0 || position_.step == 0 || finished()) return false;
+    const Index interval = options_.eval_interval * learner_.steps_per_epoch();
+    return position_.step % interval == 0 && evaluated_step_ != position_.step;
+  }
+
+  void step() {
+    const Clock::time_point start = Clock::now();
+    const StepMetrics metrics = learner_.step();
+    position_.step = learner_.steps_done();
+    const double seconds = seconds_since(start);
+    position_.training_seconds += seconds;
+    // A mean over about 20 steps; the first, which sets things up, is left out.
+    seconds_per_step_ = steps_here_ <= 1 ? seconds : seconds_per_step_ + (seconds - seconds_per_step_) / 20;
+    ++steps_here_;
+
+    const StepRecord record{.step = position_.step,
+                            .epoch = epoch(),
+                            .loss = metrics.loss,
+                            .loss_over_ln_k = metrics.loss / ln_k_,
+                            .code_entropy = metrics.code_entropy,
+                            .prototypes_used = metrics.prototypes_used,
+                            .feature_spread = metrics.feature_spread,
+                            .learning_rate = metrics.learning_rate,
+                            .images_per_second = options_.batch_size / seconds_per_step_};
+    log_->write(record);
+    progress_->step(record, seconds_per_step_);
+    for (const std::string& warning : monitor_.add(record)) warn(warning);
+    plan_for_budget();
+
+    const bool epoch_ends = position_.step % learner_.steps_per_epoch() == 0;
+    const bool interval_ends = options_.checkpoint_interval > 0 && position_.step % options_.checkpoint_interval == 0;
+    if (epoch_ends || interval_ends || finished()) save();
+    position_.training_seconds += seconds_since(start) - seconds;
+  }
+
+  // Once, so that the schedule is the same for the rest of the run and after a resume.
+  void plan_for_budget() {
+    constexpr Index planning_step = 100;
+    if (options_.time_budget <= 0 || position_.step != planning_step) return;
+    const double left = options_.time_budget - position_.training_seconds;
+    const Index steps = planning_step + static_cast<Index>(std::max(0.0, left) / seconds_per_step_);
+    if (steps < learner_.total_steps()) learner_.set_total_steps(steps);
+    progress_->set_total_steps(learner_.total_steps());
+    progress_->message("time budget: " + std::to_string(learner_.total_steps()) + " steps planned");
+  }
+
+  void warn(const std::string& text) {
+    log_->write(WarningRecord{position_.step, epoch(), text});
+    progress_->message("warning: " + text);
+  }
+
+  void save() {
+    log_->sync();
+    position_.total_steps = learner_.total_steps();
+    write_checkpoint(folder_, options_, learner_, position_);
+    saved_step_ = position_.step;
+  }
+
+  Features evaluate() {
+    const Clock::time_point start = Clock::now();
+    Features features = extract_features(learner_.network(), learner_.precision(), data_);
+    const Accuracies accuracies = evaluate_features(features, data_, options_.threads);
+    position_.evaluation_seconds += seconds_since(start);
+    evaluated_step_ = position_.step;
+    log_->write(EvaluationRecord{.step = position_.step,
+                                 .epoch = epoch(),
+                                 .knn_accuracy = accuracies.knn,
+                                 .linear_accuracy = accuracies.linear,
+                                 .training_seconds = position_.training_seconds,
+                                 .evaluation_seconds = position_.evaluation_seconds});
+    progress_->message("epoch " + std::to_string(epoch()) + ": k-NN " + percent(accuracies.knn) + ", linear " +
+                       percent(accuracies.linear) + " after " + duration_text(position_.training_seconds) +
+                       " of training");
+    return features;
+  }
+
+  void conclude() {
+    if (!options_.evaluate) {
+      std::printf("training %.0f s, not evaluated; checkpoint %s\n", position_.training_seconds,
+                  checkpoint_path(folder_).c_str());
+      return;
+    }
+    std::printf("evaluating: %s\n", evaluation_protocol(data_).c_str());
+    std::fflush(stdout);
+    const Features features = evaluate();
+    log_->sync();
+    const std::string report = (folder_ / "report.html").string();
+    write_report(report, {.options = options_,
+                          .data = data_,
+                          .learner = learner_,
+                          .features = features,
+                          .history = read_metrics(folder_ / "metrics.jsonl"),
+                          .training_seconds = position_.training_seconds,
+                          .evaluation_seconds = position_.evaluation_seconds});
+    std::printf("training %.0f s, evaluation %.0f s\nreport: %s\n", position_.training_seconds,
+                position_.evaluation_seconds, report.c_str());
+  }
+
+  TrainOptions options_;
+  std::filesystem::path folder_;
+  Dataset data_;
+  Learner learner_;
+  CollapseMonitor monitor_;
+  RunPosition position_;
+  std::optional<MetricsLog> log_;
+  std::optional<Progress> progress_;
+  double ln_k_ = 1;
+  double seconds_per_step_ = 0;
+  Index steps_here_ = 0;
+  Index saved_step_ = -1;
+  Index evaluated_step_ = -1;
+};
+
+}  // namespace
+
+int run_training(const TrainOptions& options) {
+  require_no_other_run(options);
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+  Run run(options);
+  return run.go();
+}
+
+}  // namespace swav::resnet
