@@ -32,14 +32,12 @@ int main() {
   double first = 0, last = 0, slope_error = 0;
   for (int step = 0; step < 200; ++step) {
     const Matrix x = draw(views * samples, inputs, 0.4) + centres.replicate(views * samples / 4, 1);
-    // [loss]
     const Matrix h = (x * w1).array().tanh();
     const Matrix z = h * w2;
     const swav::SwappedPredictionStep<double> result = loss(z, bank, views);  // normalises the rows of z itself
     const Matrix grad_w2 = h.transpose() * result.grad_embeddings;
     const Matrix grad_h = result.grad_embeddings * w2.transpose();
     const Matrix grad_w1 = x.transpose() * (grad_h.array() * (1 - h.array().square())).matrix();
-    // [loss]
     (step == 0 ? first : last) = result.value;
     if (step == 0) {  // central differences along the gradient of all three matrices
       const Matrix scores = z.topRows(2 * samples).rowwise().normalized() * c.transpose();
