@@ -234,7 +234,8 @@ TEST_CASE("bad features and labels are named") {
   CHECK_THROWS_AS(knn.predict(few, std::vector<int>(19), problem.test), InvalidInput);
   for (const RowMatrix<float>& test : {none, narrow}) {
     CHECK_THROWS_AS(knn.predict(problem.train, problem.train_labels, test), InvalidInput);
-    CHECK_THROWS_AS(probe.accuracy(problem.train, problem.train_labels, test, std::vector<int>(test.rows())),
+    CHECK_THROWS_AS(probe.accuracy(problem.train, problem.train_labels, test,
+                                   std::vector<int>(static_cast<std::size_t>(test.rows()))),
                     InvalidInput);
   }
   for (const std::vector<int>& labels : {short_labels, negative, huge}) {
