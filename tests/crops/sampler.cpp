@@ -153,6 +153,20 @@ TEST_CASE("extreme shapes: one pixel in, one pixel out, long and thin, blur wide
   }
 }
 
+TEST_CASE("options at the ends of what doubles hold give crops all the same") {
+  const auto pixels = noise_image(20, 30, 3);
+  const MultiCropSampler crops{{CropSpec{.count = 3,
+                                         .size = 10,
+                                         .scale = {1e-300, 1.0},
+                                         .aspect = {1e-300, 1e300},
+                                         .jitter = {1e30, 1e30, 1e30, 0.5, 1.0},
+                                         .blur = {1.0, {1e-300, 1e300}}},
+                                CropSpec{.count = 1, .size = 10, .blur = {1.0, {1e-300, 1e-300}}}}};
+  for (std::uint64_t i = 0; i < 100; ++i)
+    for (const float value : all_views(crops, {pixels.data(), 20, 30, 3}, {0, 0, i}))
+      if (!std::isfinite(value)) FAIL("a value that is not finite");
+}
+
 TEST_CASE("a thread allocates for its first image, and not again") {
   const MultiCropSampler crops{{{.count = 2, .size = 32}, {.count = 2, .size = 20, .scale = {0.05, 0.14}}}};
   const auto pixels = noise_image(60, 80, 3);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "swav/core/error.hpp"
 #include "swav/core/matrix_view.hpp"
@@ -36,9 +37,6 @@ inline void check_crop_ranges(const Range& scale, const Range& aspect) {
           aspect.high, "} found, 0 < low <= high < infinity wanted");
 }
 
-/// Rounds halves to even, as Python's round() does; whole for any x that a pixel count can be.
-[[nodiscard]] inline Index round_to_pixels(double x) { return static_cast<Index>(std::nearbyint(x)); }
-
 /// draw_box() without its checks.
 [[nodiscard]] inline Box draw_checked_box(Index height, Index width, Range scale, Range aspect, PhiloxStream& random) {
   const auto rows = static_cast<double>(height);
@@ -48,9 +46,12 @@ inline void check_crop_ranges(const Range& scale, const Range& aspect) {
   for (int attempt = 0; attempt < 10; ++attempt) {
     const double area = rows * columns * random.uniform(scale.low, scale.high);
     const double ratio = std::exp(random.uniform(log_low, log_high));
-    const Index box_width = round_to_pixels(std::sqrt(area * ratio));
-    const Index box_height = round_to_pixels(std::sqrt(area / ratio));
-    if (0 < box_width && box_width <= width && 0 < box_height && box_height <= height) {
+    // Halves to even, as Python's round() does.
+    const double box_columns = std::nearbyint(std::sqrt(area * ratio));
+    const double box_rows = std::nearbyint(std::sqrt(area / ratio));
+    if (0 < box_columns && box_columns <= columns && 0 < box_rows && box_rows <= rows) {
+      const auto box_height = static_cast<Index>(box_rows);
+      const auto box_width = static_cast<Index>(box_columns);
       const auto top = static_cast<Index>(random.below(static_cast<std::uint64_t>(height - box_height + 1)));
       const auto left = static_cast<Index>(random.below(static_cast<std::uint64_t>(width - box_width + 1)));
       return {top, left, box_height, box_width};
@@ -58,9 +59,9 @@ inline void check_crop_ranges(const Range& scale, const Range& aspect) {
   }
   Box box{0, 0, height, width};
   if (columns / rows < aspect.low)
-    box.height = std::clamp<Index>(round_to_pixels(columns / aspect.low), 1, height);
+    box.height = static_cast<Index>(std::clamp(std::nearbyint(columns / aspect.low), 1.0, rows));
   else if (columns / rows > aspect.high)
-    box.width = std::clamp<Index>(round_to_pixels(rows * aspect.high), 1, width);
+    box.width = static_cast<Index>(std::clamp(std::nearbyint(rows * aspect.high), 1.0, columns));
   box.top = (height - box.height) / 2;
   box.left = (width - box.width) / 2;
   return box;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 
 #include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
@@ -166,7 +167,10 @@ inline void turn_hue(float& r, float& g, float& b, float sixths) {
 
 /// weights[k] is the weight of the two pixels at distance k, k = 0 .. radius; all 2 radius + 1 sum to 1.
 inline void gaussian_weights(double sigma, Index radius, float* weights) {
-  const auto height = [&](Index k) { return std::exp(-0.5 * static_cast<double>(k * k) / (sigma * sigma)); };
+  const auto height = [&](Index k) {
+    const double deviations = static_cast<double>(k) / sigma;
+    return std::exp(-0.5 * deviations * deviations);
+  };
   double total = 1.0;
   for (Index k = 1; k <= radius; ++k) total += 2.0 * height(k);
   for (Index k = 0; k <= radius; ++k) weights[k] = static_cast<float>(height(k) / total);

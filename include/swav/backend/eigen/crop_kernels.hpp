@@ -12,16 +12,13 @@
 
 namespace swav::detail {
 
-/// Planes' rows are padded to a multiple of this many values.
-inline constexpr Index crop_lanes = 16;
+/// Values that are computed side by side; planes' rows are padded to a multiple. Eight: with more, more of the
+/// horizontal filter below is zeros than a wider register gains.
+inline constexpr Index crop_lanes = 8;
 
 [[nodiscard]] constexpr Index whole_lanes(Index count) { return (count + crop_lanes - 1) / crop_lanes * crop_lanes; }
 
-/// Outputs of the horizontal filter that are computed side by side. Eight: with more, more of the dense filters below
-/// is zeros than a wider register gains.
-inline constexpr Index filter_lanes = 8;
-
-using Lanes = Eigen::Array<float, filter_lanes, 1>;
+using Lanes = Eigen::Array<float, crop_lanes, 1>;
 
 /// out[x] = sum of weights[k] * rows(k)[x] over `taps` rows, four at a time.
 template <class T>
@@ -60,33 +57,34 @@ void combine_rows(const T* first_row, Index row_stride, const float* weights, In
   }
 }
 
-/// The horizontal filter of `filter_lanes` adjacent outputs as a small dense matrix: span x filter_lanes weights from
-/// `weights` on, over the source pixels first .. first + span. About half of the weights are zero; in exchange nothing
-/// is gathered, and the outputs lie side by side as the planes want them.
-struct FilterBlock {
-  Index first = 0;
+/// The horizontal filter as small dense matrices, one for each `crop_lanes` adjacent outputs: block b reads `span`
+/// pixels from first[b] on, and its span x crop_lanes weights lie at weights + b * span * crop_lanes. About half of
+/// the weights are zero; in exchange nothing is gathered, every block takes as many steps as the next, and the outputs
+/// lie side by side as the planes want them.
+struct HorizontalFilter {
+  const Index* first = nullptr;
+  const float* weights = nullptr;
+  Index blocks = 0;
   Index span = 0;
-  Index weights = 0;
 };
 
-/// Channel c of row r of the planes, filter_lanes outputs at a time, from `Rows` interleaved rows.
+/// Channel c of row r of the planes, crop_lanes outputs at a time, from `Rows` interleaved rows.
 template <int Channels, int Rows>
-void filter_rows(const float* source, Index source_stride, const FilterBlock* blocks, Index block_count,
-                 const float* weights, float* planes, Index plane_stride, Index row_stride) {
-  for (Index b = 0; b < block_count; ++b) {
-    const FilterBlock& block = blocks[b];
-    const float* __restrict w = weights + block.weights;
-    const float* __restrict pixel = source + block.first * Channels;
+void filter_rows(const float* source, Index source_stride, const HorizontalFilter& filter, float* planes,
+                 Index plane_stride, Index row_stride) {
+  const float* __restrict w = filter.weights;
+  for (Index b = 0; b < filter.blocks; ++b) {
+    const float* __restrict pixel = source + filter.first[b] * Channels;
     Lanes sums[Rows * Channels];
     for (Lanes& sum : sums) sum.setZero();
-    for (Index j = 0; j < block.span; ++j, w += filter_lanes, pixel += Channels) {
+    for (Index j = 0; j < filter.span; ++j, w += crop_lanes, pixel += Channels) {
       const Lanes weight = Eigen::Map<const Lanes, Eigen::Aligned32>(w);
       for (int r = 0; r < Rows; ++r)
         for (int c = 0; c < Channels; ++c) sums[r * Channels + c] += pixel[r * source_stride + c] * weight;
     }
     for (int r = 0; r < Rows; ++r)
       for (int c = 0; c < Channels; ++c)
-        Eigen::Map<Lanes, Eigen::Aligned32>(planes + c * plane_stride + r * row_stride + b * filter_lanes) =
+        Eigen::Map<Lanes, Eigen::Aligned32>(planes + c * plane_stride + r * row_stride + b * crop_lanes) =
             sums[r * Channels + c];
   }
 }
@@ -127,7 +125,7 @@ inline void grey_row(float* __restrict r, float* __restrict g, float* __restrict
 /// Sum of a row in float lanes. `count` is a multiple of crop_lanes.
 [[nodiscard]] inline double sum_row(const float* row, Index count) {
   Lanes sum = Lanes::Zero();
-  for (Index x = 0; x < count; x += filter_lanes) sum += Eigen::Map<const Lanes, Eigen::Aligned32>(row + x);
+  for (Index x = 0; x < count; x += crop_lanes) sum += Eigen::Map<const Lanes, Eigen::Aligned32>(row + x);
   return static_cast<double>(sum.sum());
 }
 

@@ -22,9 +22,10 @@ struct CropWorkspace {
   template <class T>
   using Buffer = typename BasicEigenDevice<EigenProduct>::template Buffer<T>;
 
-  Buffer<FilterBlock> blocks;
-  Buffer<float> filters;   // the blocks' weights
-  Buffer<float> taps;      // one output's weights, then the blur's
+  Buffer<ResampleAxis::Window> windows;
+  Buffer<Index> first;     // of a HorizontalFilter
+  Buffer<float> filter;    // its weights
+  Buffer<float> taps;      // as ResampleAxis gives them
   Buffer<float> combined;  // interleaved source rows, filtered vertically
   Buffer<float> planes;
   Buffer<float> border;  // a row and its reflections
@@ -89,47 +90,39 @@ class CropRenderer {
     return from;
   }
 
-  /// The horizontal filters, a block of outputs each; a flip reverses the order of the outputs.
-  Index prepare_filters() {
+  /// A flip reverses the order of the outputs. Outputs that only pad the last block have no weights.
+  [[nodiscard]] HorizontalFilter prepare_filter() {
     const ResampleAxis axis{plan_.box.width, size_};
-    const Index block_count = stride_ / filter_lanes;
-    const Index widest = static_cast<Index>(axis.scale() * static_cast<double>(filter_lanes)) + axis.max_taps() + 2;
-    FilterBlock* blocks = work_.blocks.reserve(block_count);
-    float* weights = work_.filters.reserve(block_count * widest * filter_lanes);
-    float* taps = work_.taps.reserve(filter_lanes * axis.max_taps());
-    Index used = 0;
-    for (Index b = 0; b < block_count; ++b) {
-      std::array<ResampleAxis::Window, filter_lanes> windows{};
-      const Index lanes = std::clamp<Index>(size_ - b * filter_lanes, 0, filter_lanes);
-      if (lanes == 0) {
-        blocks[b] = {0, 0, used};
-        continue;
-      }
-      Index first = axis.in;
+    const Index blocks = stride_ / crop_lanes;
+    const Index taps_each = axis.max_taps();
+    float* taps = work_.taps.reserve(size_ * taps_each);
+    ResampleAxis::Window* windows = work_.windows.reserve(size_);
+    Index* first = work_.first.reserve(blocks);
+    Index span = 0;
+    for (Index b = 0; b < blocks; ++b) {
       Index last = 0;
-      for (Index lane = 0; lane < lanes; ++lane) {
-        const Index x = b * filter_lanes + lane;
-        ResampleAxis::Window& window = windows[static_cast<std::size_t>(lane)];
-        window = axis.window(plan_.flip ? size_ - 1 - x : x, 1.0f, taps + lane * axis.max_taps());
-        first = std::min(first, window.first);
-        last = std::max(last, window.first + window.count);
+      first[b] = axis.in;
+      for (Index x = b * crop_lanes; x < std::min((b + 1) * crop_lanes, size_); ++x) {
+        windows[x] = axis.window(plan_.flip ? size_ - 1 - x : x, 1.0f, taps + x * taps_each);
+        first[b] = std::min(first[b], windows[x].first);
+        last = std::max(last, windows[x].first + windows[x].count);
       }
-      blocks[b] = {first, last - first, used};
-      float* block = weights + used;
-      std::fill_n(block, (last - first) * filter_lanes, 0.0f);
-      for (Index lane = 0; lane < lanes; ++lane) {
-        const ResampleAxis::Window& window = windows[static_cast<std::size_t>(lane)];
-        for (Index k = 0; k < window.count; ++k)
-          block[(window.first - first + k) * filter_lanes + lane] = taps[lane * axis.max_taps() + k];
-      }
-      used += (last - first) * filter_lanes;
+      span = std::max(span, last - first[b]);
     }
-    return block_count;
+    float* weights = work_.filter.reserve(blocks * span * crop_lanes);
+    std::fill_n(weights, blocks * span * crop_lanes, 0.0f);
+    for (Index b = 0; b < blocks; ++b) first[b] = std::min(first[b], axis.in - span);
+    for (Index x = 0; x < size_; ++x) {
+      const Index b = x / crop_lanes;
+      float* column = weights + (b * span + windows[x].first - first[b]) * crop_lanes + x % crop_lanes;
+      for (Index k = 0; k < windows[x].count; ++k) column[k * crop_lanes] = taps[x * taps_each + k];
+    }
+    return {first, weights, blocks, span};
   }
 
   /// Fills the planes, and takes each row through the steps before `last`, the first contrast.
   void resample(int last) {
-    const Index block_count = prepare_filters();
+    const HorizontalFilter filter = prepare_filter();
     const ResampleAxis axis{plan_.box.height, size_};
     float* taps = work_.taps.reserve(axis.max_taps());
     const Index count = plan_.box.width * Channels;
@@ -143,15 +136,12 @@ class CropRenderer {
         const T* source = image_.row(plan_.box.top + window.first) + plan_.box.left * Channels;
         combine_rows(source, image_.stride(), taps, window.count, count, combined + r * combined_stride);
       }
-      const FilterBlock* blocks = work_.blocks.data();
-      const float* weights = work_.filters.data();
       if (group == row_group)
-        filter_rows<Channels, row_group>(combined, combined_stride, blocks, block_count, weights, row(0, y), plane_,
-                                         stride_);
+        filter_rows<Channels, row_group>(combined, combined_stride, filter, row(0, y), plane_, stride_);
       else
         for (Index r = 0; r < group; ++r)
-          filter_rows<Channels, 1>(combined + r * combined_stride, combined_stride, blocks, block_count, weights,
-                                   row(0, y + r), plane_, stride_);
+          filter_rows<Channels, 1>(combined + r * combined_stride, combined_stride, filter, row(0, y + r), plane_,
+                                   stride_);
       for (Index r = 0; r < group; ++r) color_row(y + r, 0, last);
     }
   }
