@@ -72,6 +72,11 @@ TEST_CASE("crops resample as torchvision in float to rounding, and as torchvisio
     const auto crop = render(image, plan);
     const std::string name = "crop" + std::to_string(n);
     CHECK(difference(crop, golden.at(name + "_float")).largest < float_error);
+    if (n < 2) {
+      CropPlan cubic = plan;
+      cubic.interpolation = swav::Interpolation::bicubic;
+      CHECK(difference(render(image, cubic), golden.at(name + "_bicubic")).largest < float_error);
+    }
     for (const char* peer : {"_bytes", "_pillow"}) {
       CAPTURE(peer);
       std::vector<float> levels = crop;

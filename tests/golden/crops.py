@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 import golden_file
@@ -42,6 +42,9 @@ def pixels():
         crop = F.resized_crop(pillow, top, left, height, width, [size, size])
         data[f"crop{n}_pillow"] = rows(turn(torch.from_numpy(np.array(crop)).permute(2, 0, 1)))
 
+        if n < 2:
+            cubic = F.resized_crop(values, top, left, height, width, [size, size], InterpolationMode.BICUBIC, True)
+            data[f"crop{n}_bicubic"] = rows(turn(cubic.clamp(0, 1)))
     golden_file.write("crop_resize.bin", data)
 
     # Colour steps on a 12 x 12 piece at its own size; torchvision's hue works in float32, the others in double.

@@ -24,6 +24,7 @@ struct CropSpec {
   Index size = 224;
   Range scale = {0.14, 1.0};
   Range aspect = {3.0 / 4.0, 4.0 / 3.0};
+  Interpolation interpolation = Interpolation::bilinear;
   double flip = 0.5;
   ColorJitter jitter = {};
   double grayscale = 0.2;
@@ -63,6 +64,7 @@ inline void check_spec(const CropSpec& spec) {
   CropPlan plan;
   plan.box = draw_box(height, width, spec.scale, spec.aspect, random);
   plan.size = spec.size;
+  plan.interpolation = spec.interpolation;
   plan.flip = random.uniform() < spec.flip;
   detail::draw_jitter(spec.jitter, random, plan.photometry);
   plan.photometry.grayscale = random.uniform() < spec.grayscale;

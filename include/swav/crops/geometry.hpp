@@ -80,11 +80,15 @@ inline void check_crop_ranges(const Range& scale, const Range& aspect) {
   return detail::draw_checked_box(height, width, scale, aspect, random);
 }
 
-/// One axis resampled from `in` to `out` pixels by the triangle filter, widened by the reduction factor where the axis
-/// shrinks: what Pillow calls BILINEAR and PyTorch bilinear with antialias. No tap lies outside [0, in).
+/// The filter that crops are resampled with. Bicubic is Keys's with a = -1/2; where it overshoots, values are clamped.
+enum class Interpolation { bilinear, bicubic };
+
+/// One axis resampled from `in` to `out` pixels by a filter that is widened by the reduction factor where the axis
+/// shrinks: what Pillow calls BILINEAR and BICUBIC, and PyTorch the same with antialias. No tap lies outside [0, in).
 struct ResampleAxis {
   Index in = 0;
   Index out = 0;
+  Interpolation interpolation = Interpolation::bilinear;
 
   /// Taps that contribute to one output: `count` pixels from `first` on.
   struct Window {
@@ -93,7 +97,11 @@ struct ResampleAxis {
   };
 
   [[nodiscard]] double scale() const { return static_cast<double>(in) / static_cast<double>(out); }
-  [[nodiscard]] double support() const { return std::max(1.0, scale()); }
+  /// How much wider than between adjacent pixels the filter is.
+  [[nodiscard]] double reduction() const { return std::max(1.0, scale()); }
+  [[nodiscard]] double support() const {
+    return interpolation == Interpolation::bicubic ? 2 * reduction() : reduction();
+  }
 
   /// An upper bound of Window::count.
   [[nodiscard]] Index max_taps() const { return 2 * static_cast<Index>(std::ceil(support())) + 1; }
@@ -104,12 +112,13 @@ struct ResampleAxis {
     const double reach = support();
     const auto first = static_cast<Index>(std::max(center - reach + 0.5, 0.0));
     const Index last = std::min(static_cast<Index>(center + reach + 0.5), in);
-    const auto inverse = static_cast<float>(1.0 / reach);
+    const auto inverse = static_cast<float>(1.0 / reduction());
     const auto start = static_cast<float>(static_cast<double>(first) + 0.5 - center);
     Index count = last - first;
     float total = 0.0f;
     for (Index k = 0; k < count; ++k) {
-      const float weight = std::max(0.0f, 1.0f - std::abs((start + static_cast<float>(k)) * inverse));
+      const float distance = std::abs((start + static_cast<float>(k)) * inverse);
+      const float weight = interpolation == Interpolation::bicubic ? cubic(distance) : std::max(0.0f, 1.0f - distance);
       weights[k] = weight;
       total += weight;
     }
@@ -117,6 +126,13 @@ struct ResampleAxis {
     for (Index k = 0; k < count; ++k) weights[k] *= normalizer;
     while (count > 1 && weights[count - 1] == 0.0f) --count;
     return {first, count};
+  }
+
+ private:
+  /// Keys, "Cubic convolution interpolation for digital image processing", 1981, equation 15.
+  [[nodiscard]] static constexpr float cubic(float x) {
+    if (x < 1.0f) return (1.5f * x - 2.5f) * x * x + 1.0f;
+    return x < 2.0f ? ((2.5f - 0.5f * x) * x - 4.0f) * x + 2.0f : 0.0f;
   }
 };
 

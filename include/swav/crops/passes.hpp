@@ -11,6 +11,7 @@ struct CropPlan {
   Box box = {};
   Index size = 0;     ///< The output is size x size pixels.
   bool flip = false;  ///< Left and right exchanged.
+  Interpolation interpolation = Interpolation::bilinear;
   Photometry photometry = {};
 
   friend constexpr bool operator==(const CropPlan&, const CropPlan&) = default;

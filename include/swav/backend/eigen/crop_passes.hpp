@@ -92,7 +92,7 @@ class CropRenderer {
 
   /// A flip reverses the order of the outputs. Outputs that only pad the last block have no weights.
   [[nodiscard]] HorizontalFilter prepare_filter() {
-    const ResampleAxis axis{plan_.box.width, size_};
+    const ResampleAxis axis{plan_.box.width, size_, plan_.interpolation};
     const Index blocks = stride_ / crop_lanes;
     const Index taps_each = axis.max_taps();
     float* taps = work_.taps.reserve(size_ * taps_each);
@@ -123,7 +123,7 @@ class CropRenderer {
   /// Fills the planes, and takes each row through the steps before `last`, the first contrast.
   void resample(int last) {
     const HorizontalFilter filter = prepare_filter();
-    const ResampleAxis axis{plan_.box.height, size_};
+    const ResampleAxis axis{plan_.box.height, size_, plan_.interpolation};
     float* taps = work_.taps.reserve(axis.max_taps());
     const Index count = plan_.box.width * Channels;
     const Index combined_stride = whole_lanes(count);
@@ -142,7 +142,11 @@ class CropRenderer {
         for (Index r = 0; r < group; ++r)
           filter_rows<Channels, 1>(combined + r * combined_stride, combined_stride, filter, row(0, y + r), plane_,
                                    stride_);
-      for (Index r = 0; r < group; ++r) color_row(y + r, 0, last);
+      for (Index r = 0; r < group; ++r) {
+        if (plan_.interpolation == Interpolation::bicubic)
+          for (int c = 0; c < Channels; ++c) blend_row(row(c, y + r), stride_, 1.0f, 0.0f);
+        color_row(y + r, 0, last);
+      }
     }
   }
 
