@@ -1,0 +1,206 @@
+"""Times the library and PyTorch in turn and writes down the ratios of each one's least time.
+
+    python bench/run_cpu.py BUILD_FOLDER [--rounds N] [--only codes,loss,...] [--no-compile]
+
+BUILD_FOLDER has the bench programs. Out: docs/results/cpu.json, and the tables in the marked section of
+docs/results.md. Run it through bench/run.sh, which builds and installs what it needs.
+"""
+import argparse
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- bench/run_cpu.py: begin -->", "<!-- bench/run_cpu.py: end -->"
+CODES = ("512x3000", "4096x3000", "256x300")
+LOSSES = ("64x3000x8", "256x3000x8", "256x300x8", "256x3000x2")
+
+
+class Program:
+    """A process behind the line protocol (bench/line_protocol.hpp), and the least time of each of its cases."""
+
+    def __init__(self, command, threads):
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONDONTWRITEBYTECODE="1")
+        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=environment)
+        self.least = {}
+
+    def run(self, case, repeats):
+        self.process.stdin.write(f"{case} {repeats}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            raise RuntimeError(f"{self.process.args} ended at {case}")
+        seconds = float(answer[1])
+        # A NaN says that the case cannot run here, and stays.
+        self.least[case] = seconds if math.isnan(seconds) else min(seconds, self.least.get(case, math.inf))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def in_turn(rounds, pairs):
+    """pairs: (program, case, repeats) for one comparison; each round runs all of them once."""
+    for _ in range(rounds):
+        for program, case, repeats in pairs:
+            if not math.isnan(program.least.get(case, 0.0)):
+                program.run(case, repeats)
+
+
+def milliseconds(seconds):
+    return "-" if math.isnan(seconds) else f"{seconds * 1e3:.2f}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def time_codes(options, programs, peers):
+    ours, theirs = programs("codes"), peers("codes")
+    rows, results = [], {}
+    for shape in CODES:
+        in_turn(options.rounds, [(ours, f"codes_{shape}", 20), (theirs, f"eager_{shape}", 10)] +
+                ([] if options.no_compile else [(theirs, f"compiled_{shape}", 10)]) +
+                [(ours, f"read_{shape}", 20), (ours, f"copy_{shape}", 20)])
+        t = ours.least[f"codes_{shape}"]
+        bound = 3 * ours.least[f"read_{shape}"] + ours.least[f"copy_{shape}"]
+        eager, compiled = theirs.least[f"eager_{shape}"], theirs.least.get(f"compiled_{shape}", math.nan)
+        rows.append([shape.replace("x", " x "), milliseconds(t), milliseconds(eager), milliseconds(compiled),
+                     f"**{eager / t:.1f}**", "-" if math.isnan(compiled) else f"{compiled / t:.1f}", f"{bound / t:.0%}"])
+        results[shape] = dict(seconds=t, eager=eager, compiled=compiled, traffic_bound=bound)
+    text = ("### Codes, 3 iterations, float\n\nThe traffic bound is 4 reads and a write of the matrix, at the speed at "
+            "which this machine reads and copies that very matrix.\n\n" +
+            table(["B x K", "ms", "PyTorch ms", "torch.compile ms", "PyTorch / ours", "torch.compile / ours",
+                   "traffic bound / ours"], rows))
+    return text, results
+
+
+def time_loss(options, programs, peers):
+    ours, theirs = programs("loss"), peers("loss")
+    rows, shares, results = [], [], {}
+    for shape in LOSSES:
+        repeats = 5 if shape == "256x3000x8" else 10
+        peer_cases = ["eager", "shared"] + ([] if options.no_compile else ["compiled"])
+        in_turn(options.rounds, [(ours, f"eigen_{shape}", repeats), (ours, f"onednn_{shape}", repeats)] +
+                [(theirs, f"{name}_{shape}", repeats) for name in peer_cases] +
+                [(ours, f"eigen_products_{shape}", repeats), (ours, f"onednn_products_{shape}", repeats)])
+        least = {name: ours.least[f"{name}_{shape}"]
+                 for name in ("eigen", "onednn", "eigen_products", "onednn_products")}
+        least |= {name: theirs.least.get(f"{name}_{shape}", math.nan) for name in ("eager", "shared", "compiled")}
+        results[shape] = least
+        b, k, v = shape.split("x")
+        rows.append([f"{b}, {k}, {v}"] +
+                    [milliseconds(least[name]) for name in ("eigen", "onednn", "eager", "shared", "compiled")] +
+                    [f"**{least['eager'] / least[name]:.1f}**" for name in ("eigen", "onednn")])
+        shares.append([f"{b}, {k}, {v}"] +
+                      [cell for name in ("eigen", "onednn")
+                       for cell in (milliseconds(least[f"{name}_products"]),
+                                    f"{least[f'{name}_products'] / least[name]:.0%}")])
+    memory = float(subprocess.run([str(options.build / "bench/bench_loss"), "memory"], check=True, text=True,
+                                  capture_output=True, env=dict(os.environ, OMP_NUM_THREADS=str(options.threads)))
+                   .stdout.split()[1])
+    results["memory_megabytes"] = memory
+    text = ("### Swapped-prediction loss: value and both gradients, codes included, D 128, float\n\n"
+            "PyTorch as the SwAV release writes it (a log-softmax for each pair of views), with a log-softmax a view, and "
+            "that through torch.compile.\n\n" +
+            table(["B, K, views", "Eigen ms", "oneDNN ms", "PyTorch ms", "one log-softmax a view ms",
+                   "torch.compile ms", "PyTorch / Eigen", "PyTorch / oneDNN"], rows) +
+            "\nThe three products a loss with gradients cannot do without (Z C^T, P C, P^T Z over all views), alone, and "
+            "their share of the loss's time:\n\n" +
+            table(["B, K, views", "Eigen's products ms", "share", "oneDNN's products ms", "share"], shares) +
+            f"\nPeak memory above the inputs at B 4096, K 3000, D 128, 8 views, float: {memory:.0f} MB "
+            "(the logits of all views would take 393 MB).\n")
+    return text, results
+
+
+def time_steps(options, programs, peers):
+    ours, theirs = programs("training_step"), peers("training_step")
+    in_turn(options.rounds, [(ours, "quickstart", 20), (theirs, "quickstart", 10)])
+    t, peer = ours.least["quickstart"], theirs.least["quickstart"]
+    rows = [["quickstart, whole step: crops, network, codes, loss, AdamW; 128 images", milliseconds(t),
+             milliseconds(peer), f"**{t / peer:.2f}**"]]
+    results = {"quickstart_step": dict(seconds=t, eager=peer)}
+    script = ROOT / "bench/peers/resnet_step.py"
+    for case, what in (("quickstart", "quickstart's network, forward and backward"),
+                       ("resnet18", "ResNet-18, 128 x 3 x 32 x 32, with SGD"),
+                       ("resnet50", "ResNet-50, 16 x 3 x 224 x 224, with SGD")):
+        line = subprocess.run([sys.executable, script, options.build / "bench/bench_resnet_step", case,
+                               str(options.rounds)], check=True, text=True, capture_output=True).stdout
+        words = line.replace(",", "").split()
+        t, peer = float(words[words.index("ours") + 1]) / 1e3, float(words[words.index("PyTorch") + 1]) / 1e3
+        rows.append([what, milliseconds(t), milliseconds(peer), f"**{t / peer:.2f}**"])
+        results[case] = dict(seconds=t, eager=peer)
+    text = ("### Training steps, bf16\n\n" +
+            table(["step", "ms", "PyTorch ms (channels_last, bf16 autocast)", "ours / PyTorch"], rows))
+    return text, results
+
+
+def cpu_name():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.machine()
+
+
+def write(options, texts, results):
+    import torch
+    stored = ROOT / "docs/results/cpu.json"
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    load = os.getloadavg()[2]
+    machine = dict(cpu=cpu_name(), threads=options.threads, torch=torch.__version__.split("+")[0], rounds=options.rounds,
+                   date=datetime.date.today().isoformat(), load=round(load, 1))
+    stored.write_text(json.dumps(dict(machine=machine, **results), indent=1) + "\n")
+    head = (f"## Speed on a CPU\n\n`bash bench/run.sh`: {machine['cpu']}, {options.threads} threads, PyTorch "
+            f"{machine['torch']}, {machine['date']}, load average {machine['load']}. Library and PyTorch run in turn, "
+            f"{options.rounds} rounds, and the least time of each counts; ratios carry over to other machines better "
+            "than times do.\n\n")
+    section = f"{BEGIN}\n{head}" + "\n".join(texts) + END
+    page = ROOT / "docs/results.md"
+    text = page.read_text() if page.exists() else "# Results\n\n" + BEGIN + END + "\n"
+    if BEGIN not in text:
+        text = text.rstrip() + "\n\n" + BEGIN + END + "\n"
+    before, rest = text.split(BEGIN, 1)
+    page.write_text(before + section + rest.split(END, 1)[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", default="codes,loss,steps", help="of codes, loss, steps; nothing is written then")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    running = []
+
+    def programs(name):
+        running.append(Program([options.build / f"bench/bench_{name}"], options.threads))
+        return running[-1]
+
+    def peers(name):
+        running.append(Program([sys.executable, ROOT / f"bench/peers/{name}.py"], options.threads))
+        return running[-1]
+
+    parts = {"codes": time_codes, "loss": time_loss, "steps": time_steps}
+    chosen = options.only.split(",")
+    texts, results = [], {}
+    for name in chosen:
+        text, results[name] = parts[name](options, programs, peers)
+        texts.append(text)
+        print(text, flush=True)
+        while running:
+            running.pop().close()
+    if chosen == list(parts):
+        write(options, texts, results)
+
+
+if __name__ == "__main__":
+    main()
