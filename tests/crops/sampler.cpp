@@ -1,6 +1,7 @@
 // The sampler as a whole: same key same pixels, the identity, bad input. In: small procedural images. Out: assertions.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <thread>
@@ -139,6 +140,48 @@ TEST_CASE("saturation, hue and grey leave a grey image alone") {
   swav::render_crop(image, plain, Normalization::none(), a.data());
   swav::render_crop(image, colored, Normalization::none(), b.data());
   CHECK(a == b);
+}
+
+TEST_CASE("alpha is resampled and keeps out of the colours") {
+  using enum swav::ColorOperation;
+  const auto rgba = noise_image(30, 30, 4);
+  std::vector<std::uint8_t> rgb, alpha;
+  for (std::size_t i = 0; i < rgba.size(); i += 4) {
+    rgb.insert(rgb.end(), rgba.data() + i, rgba.data() + i + 3);
+    alpha.push_back(rgba[i + 3]);
+  }
+  const CropPlan plain{.box = {3, 2, 25, 21}, .size = 20};
+  CropPlan colored = plain;
+  colored.photometry = {.steps = {{{brightness, 1.4}, {saturation, 0.3}, {contrast, 1.7}, {hue, 0.3}}},
+                        .step_count = 4,
+                        .grayscale = true,
+                        .solarize_threshold = 0.5};
+  std::vector<float> all(4 * 400), color(3 * 400), mask(400);
+  swav::render_crop(ImageView<std::uint8_t>{rgba.data(), 30, 30, 4}, colored, Normalization::none(), all.data());
+  swav::render_crop(ImageView<std::uint8_t>{rgb.data(), 30, 30, 3}, colored, Normalization::none(), color.data());
+  swav::render_crop(ImageView<std::uint8_t>{alpha.data(), 30, 30, 1}, plain, Normalization::none(), mask.data());
+  for (std::size_t i = 0; i < 1200; ++i) CHECK(all[i] == doctest::Approx(color[i]).epsilon(1e-5));
+  for (std::size_t i = 0; i < 400; ++i) CHECK(all[1200 + i] == doctest::Approx(mask[i]).epsilon(1e-5));
+}
+
+TEST_CASE("a plan may hold any steps in any order, two contrasts among them") {
+  using enum swav::ColorOperation;
+  const auto pixels = noise_image(9, 9, 1);
+  CropPlan plan{.box = {0, 0, 9, 9}, .size = 9};
+  plan.photometry = {.steps = {{{contrast, 1.5}, {brightness, 1.2}, {contrast, 0.4}}}, .step_count = 3};
+  std::vector<float> out(81);
+  swav::render_crop(ImageView<std::uint8_t>{pixels.data(), 9, 9, 1}, plan, Normalization::none(), out.data());
+  std::vector<double> expected(pixels.begin(), pixels.end());
+  for (double& value : expected) value /= 255;
+  const auto blend = [&](double factor, bool about_mean) {
+    double mean = 0;
+    for (const double value : expected) mean += about_mean ? value / 81 : 0.0;
+    for (double& value : expected) value = std::clamp(factor * value + (1 - factor) * mean, 0.0, 1.0);
+  };
+  blend(1.5, true);
+  blend(1.2, false);
+  blend(0.4, true);
+  for (std::size_t i = 0; i < 81; ++i) CHECK(out[i] == doctest::Approx(expected[i]).epsilon(1e-5));
 }
 
 TEST_CASE("extreme shapes: one pixel in, one pixel out, long and thin, blur wider than the crop") {
