@@ -2,9 +2,9 @@
 # In: package names. Out: they are installed, or a message that says what to do and a non-zero status.
 # SWAV_SKIP_INSTALL=1 in the environment skips the check, for systems where the requirements came another way.
 
-# What the library, the trainer and the tests are built with. oneDNN's CMake package asks for OpenCL's.
-swav_build_packages=(g++ cmake ninja-build libeigen3-dev doctest-dev libdnnl-dev ocl-icd-opencl-dev
-  nlohmann-json3-dev libcli11-dev zlib1g-dev libpng-dev)
+# What the library, the trainer and the tests are built with.
+swav_build_packages=(g++ cmake ninja-build libeigen3-dev doctest-dev libdnnl-dev nlohmann-json3-dev
+  libcli11-dev zlib1g-dev libpng-dev)
 # 60,000 training and 10,000 test images, in /usr/share/datasets.
 swav_data_packages=(dataset-fashion-mnist)
 # A second compiler, for the headers and the thread sanitizer; OpenMP for it.
