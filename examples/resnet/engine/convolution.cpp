@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/dnnl_version.hpp"
+#include "engine/weight_gradient.hpp"
 
 namespace swav::resnet {
 namespace {
@@ -123,6 +124,19 @@ void Convolution::forward_from_images(Program& program, Section weights_section,
 }
 
 void Convolution::backward_weights(Program& program, Buffer* grad_output) {
+  if (input_desc_ == input_.desc(precision_) &&
+      WeightGradient::suits(input_, output_, weights_.kernel(), stride_, precision_)) {
+    const WeightGradient own(input_, output_, weights_.kernel(), stride_, program.threads());
+    Buffer* scratch = program.buffer(own.scratch_bytes());
+    Buffer* computed = program.buffer(own.desc().get_size());
+    program.add(Section::backward, weights_.name() + " backward weights",
+                {input_buffer_, grad_output, scratch, computed},
+                [own, input = input_buffer_, grad_output, scratch, computed] {
+                  own(input->as<Bfloat16>(), grad_output->as<Bfloat16>(), scratch->data(), computed->as<float>());
+                });
+    weights_.collect_gradient(program, computed, own.desc());
+    return;
+  }
   const Index padding = (weights_.kernel() - 1) / 2;
   const Index far = (output_.size - 1) * stride_ + weights_.kernel() - input_.size - padding;
   const auto desc = describe_backward<dnnl::convolution_backward_weights>(
