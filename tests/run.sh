@@ -20,6 +20,8 @@ esac
 swav_install "${swav_build_packages[@]}" "${swav_data_packages[@]}" "${swav_test_packages[@]}"
 if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 jobs=$(nproc)
+# Tests run side by side: threads that wait for each other must not spin on cores that another test needs.
+export OMP_WAIT_POLICY=passive
 
 # build PRESET TARGET...
 build() {
