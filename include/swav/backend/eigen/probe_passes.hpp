@@ -66,7 +66,9 @@ struct ProbePasses<BasicEigenDevice<Product>> {
         rows.empty() ? nullptr : workspace.rows.reserve(device.threads() * block_rows * design.cols);
     Scalar* const gradients = workspace.gradients.reserve(groups * weights.size());
     double* const losses = workspace.losses.reserve(groups);
-    device.for_shares(groups, [&](int thread, Index first_group, Index group_count) {
+    // A batch of SGD is done sooner than threads have met, most of all where other programs use the processors too.
+    const Device workers = count * weights.size() < least_threaded ? Device(1) : device;
+    workers.for_shares(groups, [&](int thread, Index first_group, Index group_count) {
       for (Index group = first_group; group < first_group + group_count; ++group) {
         losses[group] = 0;
         const MatrixView<Scalar> sum(gradients + group * weights.size(), weights.rows, weights.cols);
@@ -127,6 +129,7 @@ struct ProbePasses<BasicEigenDevice<Product>> {
  private:
   static constexpr Index block_rows = 64;
   static constexpr Index most_groups = 32;
+  static constexpr Index least_threaded = Index{1} << 22;  // multiplications
 
   template <class Scalar>
   static void design_row(const Scalar* features, Index count, const double* mean, const double* inverse_deviation,
