@@ -166,7 +166,9 @@ TEST_CASE_TEMPLATE("loss and gradients equal PyTorch's autograd", Scalar, float,
         wanted.codes_entropy = golden.at(kind + "entropy" + n)(0, 0);
         const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, options);
         check_step(step, wanted, problem, options);
-        CHECK(step.prototypes_used == static_cast<Index>(golden.at(kind + "used" + n)(0, 0)));
+        // A single sample's codes are uniform (u P v with one row is 1/K): which one is largest is left to rounding.
+        const bool single_sample = problem.z.rows() == problem.views;
+        if (!single_sample) CHECK(step.prototypes_used == static_cast<Index>(golden.at(kind + "used" + n)(0, 0)));
         // What the tests below compare with is itself held to PyTorch.
         check_step(reference(problem, options), wanted, problem, options);
       }
