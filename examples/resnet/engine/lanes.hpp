@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 namespace swav::resnet {
 
 /// bfloat16 as stored: the upper half of a float.
@@ -54,6 +58,13 @@ struct Lanes {
 
   /// Rounds to nearest, ties to even, as oneDNN and PyTorch do.
   static void store(const Float& from, Bfloat16* to) {
+#ifdef __AVX512BF16__
+    if constexpr (L == 16) {
+      const __m256bh rounded = _mm512_cvtneps_pbh(from);
+      std::memcpy(to, &rounded, sizeof rounded);
+      return;
+    }
+#endif
     Word word = (Word)from;
     word += 0x7FFFu + ((word >> 16) & 1u);
     const Half half = __builtin_convertvector(word >> 16, Half);

@@ -18,6 +18,12 @@
 namespace swav::resnet {
 namespace {
 
+#ifdef __AVX512BF16__
+constexpr bool available = true;
+#else
+constexpr bool available = false;
+#endif
+
 constexpr Index block = 16;
 /// The most weights that are summed by every thread on its own; beyond, oneDNN is as fast.
 constexpr Index most_weights = 9 * 256 * 512;
@@ -28,14 +34,9 @@ Index rounded_up(Index value, Index multiple) { return (value + multiple - 1) / 
 
 bool WeightGradient::suits(const ChannelLayout& input, const ChannelLayout& output, Index kernel, Index stride,
                            Precision precision) {
-#ifdef __AVX512BF16__
-  return precision == Precision::bfloat16 && input.blocking == Blocking::by16 && input.channels % block == 0 &&
-         output.channels % block == 0 && (kernel == 1 || kernel == 3) && stride <= 2 &&
+  return available && precision == Precision::bfloat16 && input.blocking == Blocking::by16 &&
+         input.channels % block == 0 && output.channels % block == 0 && (kernel == 1 || kernel == 3) && stride <= 2 &&
          kernel * kernel * input.channels * output.channels <= most_weights;
-#else
-  (void)input, (void)output, (void)kernel, (void)stride, (void)precision;
-  return false;
-#endif
 }
 
 WeightGradient::WeightGradient(const ChannelLayout& input, const ChannelLayout& output, Index kernel, Index stride,

@@ -29,7 +29,8 @@ class WeightGradient {
   [[nodiscard]] Index weights() const;
 
   ChannelLayout input_, output_;
-  Index kernel_, stride_, padding_;
+  Index kernel_;
+  [[maybe_unused]] Index stride_, padding_;  // unused where the build lacks the instructions
   int threads_;
   Index group_;          // images transposed together, so that a weight tile is used many times once loaded
   Index pairs_;          // of output pixels a row
