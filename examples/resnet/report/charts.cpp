@@ -9,7 +9,9 @@
 namespace swav::resnet {
 namespace {
 
-constexpr double chart_width = 720, left_margin = 52, right_margin = 14, top_margin = 14, bottom_margin = 38;
+// Widths in the units of text that is 12 high: half a page, and a whole one.
+constexpr double half_page = 540, whole_page = 1080, bar_height = 230;
+constexpr double left_margin = 52, right_margin = 14, top_margin = 14, bottom_margin = 38;
 
 std::string coordinate(double value) {
   char text[32];
@@ -39,13 +41,14 @@ Axis empty_axis() { return {std::numeric_limits<double>::infinity(), -std::numer
 
 class Canvas {
  public:
-  Canvas(const std::string& title, double height, Axis x, Axis y) : height_(height), x_(x), y_(y) {
-    svg_ = "<svg class=\"chart\" viewBox=\"0 0 " + coordinate(chart_width) + " " + coordinate(height) +
+  Canvas(const std::string& title, double width, double height, Axis x, Axis y)
+      : width_(width), height_(height), x_(x), y_(y) {
+    svg_ = "<svg class=\"chart\" viewBox=\"0 0 " + coordinate(width) + " " + coordinate(height) +
            "\" role=\"img\" aria-label=\"" + escape_html(title) + "\">\n";
   }
 
   [[nodiscard]] double x(double value) const {
-    return left_margin + (value - x_.low) / (x_.high - x_.low) * (chart_width - left_margin - right_margin);
+    return left_margin + (value - x_.low) / (x_.high - x_.low) * (width_ - left_margin - right_margin);
   }
   [[nodiscard]] double y(double value) const {
     return height_ - bottom_margin - (value - y_.low) / (y_.high - y_.low) * (height_ - top_margin - bottom_margin);
@@ -70,24 +73,23 @@ class Canvas {
       for (double v = std::ceil(x_.low / x_step - 1e-9) * x_step; v <= x_.high + 1e-9 * x_step; v += x_step)
         text(x(v), height_ - bottom_margin + 17, "middle", short_number(v));
     }
-    text((left_margin + chart_width - right_margin) / 2, height_ - 5, "middle", x_label, "axis-label");
+    text((left_margin + width_ - right_margin) / 2, height_ - 5, "middle", x_label, "axis-label");
   }
 
   void horizontal(double v, const std::string& css_class) {
     add("<line class=\"" + css_class + "\" x1=\"" + coordinate(left_margin) + "\" x2=\"" +
-        coordinate(chart_width - right_margin) + "\" y1=\"" + coordinate(y(v)) + "\" y2=\"" + coordinate(y(v)) +
-        "\"/>");
+        coordinate(width_ - right_margin) + "\" y1=\"" + coordinate(y(v)) + "\" y2=\"" + coordinate(y(v)) + "\"/>");
   }
 
   void reference(const ReferenceLine& line) {
     horizontal(line.y, "reference");
-    text(chart_width - right_margin, y(line.y) - 5, "end", line.label, "reference-label");
+    text(width_ - right_margin, y(line.y) - 5, "end", line.label, "reference-label");
   }
 
   [[nodiscard]] std::string finish() { return svg_ + "</svg>\n"; }
 
  private:
-  double height_;
+  double width_, height_;
   Axis x_, y_;
   std::string svg_;
 };
@@ -183,7 +185,7 @@ std::string line_chart(const LineChart& chart) {
   y.high += room;
   if (!chart.from_zero) y.low -= room;
 
-  Canvas canvas(chart.title, chart.height, x, y);
+  Canvas canvas(chart.title, half_page, chart.height, x, y);
   canvas.grid(chart.x_label, true);
   for (const Series& series : chart.series) draw(canvas, series);
   for (const ReferenceLine& line : chart.references) canvas.reference(line);
@@ -198,7 +200,7 @@ std::string bar_chart(const BarChart& chart) {
   for (const ReferenceLine& line : chart.references) y.include(line.y);
   y.high = y.high > 0 ? 1.06 * y.high : 1;
 
-  Canvas canvas(chart.title, chart.height, {0, count}, y);
+  Canvas canvas(chart.title, whole_page, bar_height, {0, count}, y);
   canvas.grid(chart.x_label, false);
   const double width = std::max(0.5, (canvas.x(1) - canvas.x(0)) * 0.86);
   for (std::size_t i = 0; i < chart.bars.size(); ++i) {

@@ -29,7 +29,7 @@ struct LineChart {
   std::vector<Series> series;
   std::vector<ReferenceLine> references = {};
   bool from_zero = false;
-  double height = 260;
+  double height = 220;
 };
 
 /// Long series are drawn as the means of at most 300 buckets, with the range of each bucket behind.
@@ -41,9 +41,9 @@ struct BarChart {
   std::vector<double> bars = {};
   std::vector<std::string> tooltips = {};
   std::vector<ReferenceLine> references = {};
-  double height = 220;
 };
 
+/// As wide as the page.
 [[nodiscard]] std::string bar_chart(const BarChart& chart);
 
 /// `text` with what HTML would take for markup replaced.

@@ -97,7 +97,8 @@ std::string charts(const ReportInput& in) {
                   .x_label = "epoch",
                   .series = {{"loss", "a", points_of(history, per_epoch, [](const StepRecord& r) { return r.loss; })}},
                   .references = {{ln_k, "ln K = " + short_number(ln_k)}}}));
-  html += section("Accuracy", "On the test images, from frozen features.", accuracy_body(history, per_epoch));
+  html += section("Accuracy", "Of the frozen network: " + evaluation_protocol(in.data) + ".",
+                  accuracy_body(history, per_epoch));
   html += section(
       "Prototypes used", "Distinct prototypes among the codes of one batch.",
       line_chart({.title = "Prototypes used by epoch",
@@ -106,7 +107,7 @@ std::string charts(const ReportInput& in) {
                               points_of(history, per_epoch,
                                         [](const StepRecord& r) { return static_cast<double>(r.prototypes_used); })}},
                   .from_zero = true,
-                  .height = 200}));
+                  .height = 170}));
   html += section(
       "Spread of the embeddings", "1: they fill the sphere; 0: all images map to one point.",
       line_chart({.title = "Spread by epoch",
@@ -114,7 +115,7 @@ std::string charts(const ReportInput& in) {
                   .series = {{"spread", "a",
                               points_of(history, per_epoch, [](const StepRecord& r) { return r.feature_spread; })}},
                   .from_zero = true,
-                  .height = 200}));
+                  .height = 170}));
   return html;
 }
 
@@ -160,7 +161,7 @@ std::string page(const ReportInput& in) {
                   "The training images nearest to some prototypes, from the most used to the least, and the class most "
                   "of a prototype's images have. Training never saw a class.",
                   prototype_gallery(in.data, uses, shown), true);
-  html += section("Protocol", evaluation_protocol(in.data) + ".", settings_body(in.options), true);
+  html += section("Settings", "As swav-train takes them.", settings_body(in.options), true);
   return html + "</div>\n</main></body></html>\n";
 }
 

@@ -20,7 +20,7 @@ h2 { font-size: 16px; margin: 0 0 2px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 22px 0 16px; }
 .tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; }
 .tile { padding: 12px 16px; }
-.tile b { display: block; font-size: 25px; line-height: 1.3; font-variant-numeric: tabular-nums; font-weight: 650; }
+.tile b { display: block; font-size: 23px; line-height: 1.35; white-space: nowrap; font-variant-numeric: tabular-nums; font-weight: 650; }
 .tile span { color: var(--quiet); font-size: 13px; }
 .columns { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; }
 section { padding: 18px 20px; min-width: 0; }

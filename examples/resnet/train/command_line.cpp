@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <type_traits>
 
 #include "swav/core/error.hpp"
 #include "train/checkpoint.hpp"
@@ -18,8 +20,10 @@ std::string preset_help() {
 }
 
 void add_sources(CLI::App& app, TrainOptions& options) {
-  app.add_option("--preset", options.preset, preset_help())->group("Run")->capture_default_str();
-  app.add_option("--output", options.output, "Folder of the run (default: runs/PRESET-seedSEED)")->group("Run");
+  app.add_option("--preset", options.preset, preset_help())->group("Run")->capture_default_str()->take_last();
+  app.add_option("--output", options.output, "Folder of the run (default: runs/PRESET-seedSEED)")
+      ->group("Run")
+      ->take_last();
   app.add_flag("--resume", options.resume, "Continue the run in --output from its checkpoint")->group("Run");
   app.add_flag("--overwrite", options.overwrite, "Replace the run in --output")->group("Run");
 }
@@ -32,6 +36,8 @@ class AddOption {
   void operator()(const OptionInfo& info, T& value) const {
     CLI::Option* option = app_.add_option(info.flag, value, info.help)->group(info.group)->capture_default_str();
     if (!info.choices.empty()) option->check(CLI::IsMember(info.choices));
+    // A later argument overrides an earlier one, so that scripts can append to theirs.
+    if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) option->take_last();
   }
   void operator()(const OptionInfo& info, bool& value) const {
     const std::string both = std::string(info.flag) + ",!--no-" + record_name(info);
@@ -68,7 +74,7 @@ CommandLine parse_command_line(int count, const char* const* arguments) {
     first.set_help_flag();
     first.allow_extras();
     add_sources(first, sources);
-    first.add_option("--seed", sources.seed);
+    first.add_option("--seed", sources.seed)->take_last();
     first.parse(count, arguments);
     TrainOptions base = preset_options(sources.preset);
     base.seed = sources.seed;

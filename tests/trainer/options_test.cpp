@@ -1,0 +1,93 @@
+// Presets and the command line: what each takes, and what it says of what it does not.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "support.hpp"
+#include "swav/core/error.hpp"
+#include "train/command_line.hpp"
+
+using namespace swav;
+using namespace swav::resnet;
+using namespace swav::test;
+
+namespace {
+
+CommandLine parse(const std::vector<std::string>& arguments) {
+  std::vector<const char*> pointers{"swav-train"};
+  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
+  return parse_command_line(static_cast<int>(pointers.size()), pointers.data());
+}
+
+std::string complaint(const std::vector<std::string>& arguments) {
+  try {
+    (void)parse(arguments);
+  } catch (const InvalidInput& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("every preset is valid and survives its record") {
+  for (const Preset& known : presets()) {
+    const TrainOptions options = preset_options(known.name);
+    CHECK(options.preset == known.name);
+    CHECK_NOTHROW(validate(options));
+    TrainOptions copy;
+    from_json(nlohmann::json::parse(to_json(options).dump()), copy);
+    CHECK(to_json(copy) == to_json(options));
+  }
+  CHECK_THROWS_AS((void)preset_options("imagenet"), InvalidInput);
+}
+
+TEST_CASE("arguments override the preset, whatever their order") {
+  const TrainOptions o = parse({"--lr", "0.5", "--preset", "cifar10", "--crops-for-assign", "1", "--large-scale", "0.3",
+                                "0.9", "--no-evaluate", "--seed", "7"})
+                             .options;
+  CHECK(o.preset == "cifar10");
+  CHECK(o.depth == 18);
+  CHECK(o.learning_rate == 0.5);
+  CHECK(o.crops_for_assign == std::vector<int>{1});
+  CHECK(o.large_scale == std::array<double, 2>{0.3, 0.9});
+  CHECK_FALSE(o.evaluate);
+  CHECK(o.output == "runs/cifar10-seed7");
+}
+
+TEST_CASE("the last of equal options counts") {
+  const TrainOptions o = parse({"--epochs", "3", "--output", "a", "--preset", "stl10", "--epochs", "4", "--output", "b",
+                                "--preset", "cifar10"})
+                             .options;
+  CHECK(o.epochs == 4);
+  CHECK(o.output == "b");
+  CHECK(o.preset == "cifar10");
+}
+
+TEST_CASE("help lists every option and preset") {
+  const std::string help = parse({"--help"}).help;
+  TrainOptions options;
+  visit_options(options, [&](const OptionInfo& info, const auto&) { CHECK_MESSAGE(has(help, info.flag), info.flag); });
+  for (const Preset& known : presets()) CHECK(has(help, known.name));
+}
+
+TEST_CASE("errors name the option, what was found and what is wanted") {
+  CHECK(has(complaint({"--no-such-thing"}), "no-such-thing"));
+  CHECK(has(complaint({"--preset", "imagenet"}), "fashion-mnist-quick"));
+  CHECK(has(complaint({"--data", "mnist"}), "--data"));
+  CHECK(has(complaint({"--depth", "12"}), "--depth: 12 found, 10, 18, 34 or 50 wanted"));
+  CHECK(has(complaint({"--lr", "fast"}), "--lr"));
+  CHECK(has(complaint({"--lr", "-1"}), "--lr: -1"));
+  CHECK(has(complaint({"--lr", "nan"}), "--lr"));
+  CHECK(has(complaint({"--epsilon", "0"}), "--epsilon: 0"));
+  CHECK(has(complaint({"--large-scale", "0.9", "0.3"}), "--large-scale"));
+  CHECK(has(complaint({"--large-crops", "1"}), "--large-crops: 1"));
+  CHECK(has(complaint({"--crops-for-assign", "2"}), "--crops-for-assign: 2"));
+  CHECK(has(complaint({"--batch-size", "1"}), "--batch-size: 1"));
+  CHECK(has(complaint({"--larc"}), "--larc"));
+  CHECK(has(complaint({"--resume", "--overwrite"}), "--overwrite"));
+  CHECK(has(complaint({"--momentum", "1"}), "--momentum"));
+  CHECK(has(complaint({"--flip", "1.5"}), "--flip"));
+}

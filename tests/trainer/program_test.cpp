@@ -1,0 +1,143 @@
+// The program itself: killed at random moments and resumed, interrupted, and misused.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <random>
+#include <thread>
+
+#include "support.hpp"
+#include "swav/core/philox.hpp"
+#include "swav/io/safetensors.hpp"
+#include "train/checkpoint.hpp"
+#include "train/metrics.hpp"
+
+using namespace swav;
+using namespace swav::resnet;
+using namespace swav::test;
+
+namespace {
+
+class TrainProcess {
+ public:
+  TrainProcess(std::vector<std::string> arguments, const std::filesystem::path& output_folder)
+      : out_(output_folder / "stdout"), error_(output_folder / "stderr") {
+    arguments.insert(arguments.begin(), SWAV_TRAIN);
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    id_ = fork();
+    if (id_ != 0) return;
+    dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+    dup2(open(error_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+    execv(SWAV_TRAIN, pointers.data());
+    _exit(127);
+  }
+
+  void send(int signal) const { kill(id_, signal); }
+
+  /// The exit status, or minus the signal that ended it.
+  int wait() const {
+    int status = 0;
+    waitpid(id_, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  [[nodiscard]] std::string output() const { return read_text(out_); }
+  [[nodiscard]] std::string errors() const { return read_text(error_); }
+
+ private:
+  std::filesystem::path out_, error_;
+  pid_t id_ = 0;
+};
+
+bool same_tensors(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const SafetensorsFile left(checkpoint_path(a)), right(checkpoint_path(b));
+  for (const StoredTensor& tensor : left.tensors())
+    if (!std::equal(tensor.bytes.begin(), tensor.bytes.end(), right.at(tensor.name).bytes.begin(),
+                    right.at(tensor.name).bytes.end()))
+      return false;
+  return left.tensors().size() == right.tensors().size();
+}
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// Until the run has written its first checkpoint.
+void await_checkpoint(const std::filesystem::path& run) {
+  for (int i = 0; i < 3000 && !has_checkpoint(run); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  REQUIRE(has_checkpoint(run));
+}
+
+}  // namespace
+
+TEST_CASE("kill -9 at random moments, then --resume: the same as if nothing had happened") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  const std::vector<std::string> many_steps{"--epochs", "30", "--checkpoint-interval", "1", "--no-evaluate"};
+  REQUIRE(TrainProcess(tiny_arguments(folder / "data", folder / "whole") + many_steps, folder.path()).wait() == 0);
+
+  PhiloxStream random(std::random_device{}(), 0);
+  const std::vector<std::string> killed = tiny_arguments(folder / "data", folder / "killed") + many_steps;
+  int status = 0, kills = 0;
+  for (int attempt = 0; attempt < 12; ++attempt) {
+    const TrainProcess program(killed + std::vector<std::string>{"--resume"}, folder.path());
+    if (attempt > 0) await_checkpoint(folder / "killed");
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(250000)));
+    program.send(SIGKILL);
+    status = program.wait();
+    if (status == 0) break;
+    REQUIRE(status == -SIGKILL);
+    ++kills;
+  }
+  if (status != 0) status = TrainProcess({"--resume", "--output", (folder / "killed").string()}, folder.path()).wait();
+  CHECK(status == 0);
+  CHECK(kills > 0);
+  CHECK(same_tensors(folder / "whole", folder / "killed"));
+  const MetricsHistory history = read_metrics(folder / "killed" / "metrics.jsonl");
+  REQUIRE(history.steps.size() == 180);
+  for (std::size_t i = 0; i < history.steps.size(); ++i) CHECK(history.steps[i].step == static_cast<Index>(i) + 1);
+}
+
+TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave with the signal's status") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const TemporaryFolder folder;
+    write_tiny_fashion_mnist(folder / "data");
+    const TrainProcess program(tiny_arguments(folder / "data", folder / "run") +
+                              std::vector<std::string>{"--epochs", "100000", "--checkpoint-interval", "0"},
+                          folder.path());
+    await_checkpoint(folder / "run");
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    program.send(signal);
+    CHECK(program.wait() == 128 + signal);
+    CHECK(program.errors() == "");
+    CHECK(program.output().find("--resume --output") != std::string::npos);
+    const MetricsHistory history = read_metrics(folder / "run" / "metrics.jsonl");
+    const std::string said = "stopped at step " + std::to_string(history.steps.size()) + " ";
+    CHECK_MESSAGE(program.output().find(said) != std::string::npos, program.output());
+  }
+}
+
+TEST_CASE("every error is one line on the standard error and a status that is not zero") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  write_bytes(folder / "data" / "t10k-images-idx3-ubyte", {1, 2, 3});
+  const std::string output = (folder / "run").string();
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--nonsense"}, std::vector<std::string>{"--lr", "x"},
+        std::vector<std::string>{"--data-dir", (folder / "data").string(), "--output", output},
+        std::vector<std::string>{"--data", "cifar10", "--data-dir", "/nowhere", "--output", output},
+        std::vector<std::string>{"--width", "12", "--output", output, "--data-dir", "/nowhere"}}) {
+    const TrainProcess program(arguments, folder.path());
+    CHECK(program.wait() == 1);
+    const std::string errors = program.errors();
+    CHECK_MESSAGE(errors.rfind("swav-train: error: ", 0) == 0, errors);
+    CHECK_MESSAGE(std::count(errors.begin(), errors.end(), '\n') == 1, errors);
+  }
+}
