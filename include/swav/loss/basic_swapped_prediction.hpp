@@ -29,9 +29,10 @@ struct SwappedPredictionStep {
 /// L = 1/|A| sum_{i in A} 1/(V-1) sum_{v != i} -(1/B) sum_b q_i,b . log softmax(z_v,b C^T / tau), with codes
 /// q_i = B x K rows from `Sinkhorn` on z_i C^T, held constant under differentiation.
 ///
-/// Cost: 3 V + 2 |A| products of B x K x D (a value alone: V + |A|); memory beyond inputs and results:
-/// |A| B K for the codes, 2 |A| B D, and per thread a block of rows and one K x D gradient. The (V B) x K logits never
-/// exist: since a row of q sums to 1, q . log softmax = z . (q C)/tau - logsumexp (docs/mathematics.md).
+/// Cost: 3 V products of B x K x D (a value alone: V), and |A| more when |A| B K entries exceed 64 MiB; memory beyond
+/// inputs and results: |A| B K for the codes, as much again for the scores while that is at most 64 MiB, and per thread
+/// a block of rows and one K x D gradient. The (V B) x K logits never exist: a block of rows at a time is scored,
+/// turned into n softmax - T in place, multiplied twice and forgotten (docs/mathematics.md).
 ///
 /// An object owns its workspace: calls after the first of a shape allocate nothing, and one object must not be used by
 /// two threads at once. 16-bit scalars are computed in float throughout.
@@ -75,7 +76,6 @@ class SwappedPredictionLoss {
     step.codes_entropy = codes.entropy;
     step.prototypes_used = codes.prototypes_used;
 
-    Passes::swap(device_, call.problem, grad_z, workspace_);
     if (options_.embeddings == Embeddings::raw) Rows::normalize_gradient(device_, call.z, z_norms_.data(), grad_z);
     Passes::collect_prototype_gradient(device_, call.problem, grad_c, workspace_);
     if (options_.prototypes == Prototypes::raw) Rows::normalize_gradient(device_, call.c, c_norms_.data(), grad_c);
@@ -83,7 +83,7 @@ class SwappedPredictionLoss {
     store(grad_c, MatrixView<Scalar>(step.grad_prototypes));
   }
 
-  /// L alone, without gradients: about 2/5 of the work. Same arguments, same errors.
+  /// L alone, without gradients: about a third of the work. Same arguments, same errors.
   [[nodiscard]] double value(MatrixView<const Scalar> z, const Bank& bank, Index views) {
     Call call = prepare(z, bank, views, false);
     double result = 0;
@@ -184,20 +184,27 @@ class SwappedPredictionLoss {
     if constexpr (!std::is_same_v<Scalar, A>) Rows::convert(device_, MatrixView<const A>(sums), result);
   }
 
+  // Scores of assigned views are needed for their codes and again for their predictions. Below this size a copy is
+  // kept; above it the product is made again, so that memory stays at |A| B K.
+  static constexpr Index most_kept_bytes = Index{64} << 20;
+
   CodeStatistics evaluate(const Call& call, MatrixView<A> grad_z, double& value) {
     const auto& problem = call.problem;
-    const MatrixView<A> scores(codes_.reserve(problem.assigned_count * problem.samples * problem.prototypes),
-                               problem.assigned_count * problem.samples, problem.prototypes);
-    const double normalizers = Passes::predict(device_, problem, call.z, call.c, scores, grad_z, workspace_);
+    const Index rows = problem.assigned_count * problem.samples;
+    const Index entries = rows * problem.prototypes;
+    const MatrixView<A> codes(codes_.reserve(entries), rows, problem.prototypes);
+    const bool keep = entries * static_cast<Index>(sizeof(A)) <= most_kept_bytes;
+    const MatrixView<A> scores = keep ? MatrixView<A>(scores_.reserve(entries), rows, problem.prototypes) : codes;
+    Passes::score(device_, problem, call.z, call.c, scores, workspace_);
     for (Index i = 0; i < problem.assigned_count; ++i) {
-      const MatrixView<A> codes = scores.middle_rows(i * problem.samples, problem.samples);
-      sinkhorn_.codes_into(MatrixView<const A>(codes), codes);
+      const Index first = i * problem.samples;
+      sinkhorn_.codes_into(MatrixView<const A>(scores.middle_rows(first, problem.samples)),
+                           codes.middle_rows(first, problem.samples));
     }
-    Passes::sum_other_views(device_, problem, call.z, workspace_);
-    const CodeStatistics codes = Passes::assign(device_, problem, MatrixView<const A>(scores), call.c, workspace_);
-    value = normalizers -
-            static_cast<double>(problem.pair_weight) * static_cast<double>(problem.inverse_temperature) * codes.value;
-    return codes;
+    value =
+        Passes::predict(device_, problem, call.z, call.c, keep ? MatrixView<const A>(scores) : MatrixView<const A>{},
+                        MatrixView<const A>(codes), grad_z, workspace_);
+    return Passes::code_statistics(device_, problem, MatrixView<const A>(codes), workspace_);
   }
 
   template <class T>
@@ -207,7 +214,7 @@ class SwappedPredictionLoss {
   Device device_;
   Sinkhorn<A, Device> sinkhorn_;
   typename Passes::template Workspace<A> workspace_;
-  Buffer<A> z_unit_, z_norms_, c_unit_, c_norms_, grad_z_, grad_c_, codes_;
+  Buffer<A> z_unit_, z_norms_, c_unit_, c_norms_, grad_z_, grad_c_, scores_, codes_;
   std::vector<int> slot_;
 };
 

@@ -27,24 +27,21 @@ struct SwappedPredictionProblem {
 
 /// What the codes of one call look like.
 struct CodeStatistics {
-  double value = 0;           ///< sum over assigned views i and samples b of sum_{v != i} z_v,b . (q_i,b C)
   double entropy = 0;         ///< mean over rows, in nats
   Index prototypes_used = 0;  ///< distinct arg max
 };
 
-/// Specialised once a backend, as `LossPasses<Device>`, with these static functions (A = accumulator). Together they
-/// read the embeddings a constant number of times and never hold the (V B) x K logits.
+/// Specialised once a backend, as `LossPasses<Device>`, with these static functions (A = accumulator). None of them
+/// holds the (V B) x K logits.
 ///
-///   predict(device, problem, z, c, scores, grad_z, workspace) -> double
-///     By blocks of rows: S = z c^T; the rows of assigned views are copied to `scores` (slot-major, (|A| B) x K); then,
-///     with s_r the row's softmax at the temperature, grad_z_r = (c n_v/tau) s_r C and the workspace's prototype
-///     gradient (c n_v/tau) sum_r s_r^T z_r. Returns sum_r c n_v logsumexp(S_r/tau). 3 products of V B x K x D.
-///   sum_other_views(device, problem, z, workspace)
-///     W_i,b = sum_{v != i} z_v,b for every assigned i, into the workspace.
-///   assign(device, problem, codes, c, workspace) -> CodeStatistics
-///     E = Q C into the workspace and the workspace's prototype gradient -= (c/tau) Q^T W. 2 products of |A| B x K x D.
-///   swap(device, problem, grad_z, workspace)
-///     grad_z_v,b -= (c/tau) sum_{i in A, i != v} E_i,b.
+///   score(device, problem, z, c, scores, workspace)
+///     scores = z c^T for the rows of assigned views (slot-major, (|A| B) x K). One product of |A| B x K x D.
+///   predict(device, problem, z, c, scores, codes, grad_z, workspace) -> double
+///     By blocks of rows: S = z c^T (taken from `scores` for assigned views, unless that view is empty), then in place
+///     G = n_v softmax(S/tau) - T_v, with T_v,b the sum of the codes q_i,b over i in A, i != v; grad_z = (c/tau) G c
+///     and the workspace's prototype gradient (c/tau) G^T z. Returns L = c sum_r (n_v logsumexp(S_r/tau) - T_r .
+///     S_r/tau). 3 products of V B x K x D, less one of |A| B x K x D when `scores` are given.
+///   code_statistics(device, problem, codes, workspace) -> CodeStatistics
 ///   collect_prototype_gradient(device, problem, out, workspace)
 template <class Device>
 struct LossPasses;

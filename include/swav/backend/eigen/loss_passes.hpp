@@ -23,16 +23,11 @@ struct LossPasses<BasicEigenDevice<Product>> {
   struct Workspace {
     void reserve(const Problem<A>& problem, const Device& device) {
       const Index threads = device.threads();
-      const Index assigned_rows = problem.assigned_count * problem.samples;
       block_rows = rows_in_cache(problem.prototypes);
       block.reserve(threads * block_rows * problem.prototypes);
-      weighted_z.reserve(threads * block_rows * problem.dimension);
-      row_weights.reserve(threads * block_rows);
-      share_values.reserve(2 * threads);
+      share_values.reserve(threads);
       grad_c.reserve(problem.gradients ? threads * problem.prototypes * problem.dimension : 0);
-      targets.reserve(assigned_rows * problem.dimension);
-      other_views.reserve(assigned_rows * problem.dimension);
-      largest_code.reserve(assigned_rows);
+      largest_code.reserve(problem.assigned_count * problem.samples);
       used.reserve(problem.prototypes);
     }
 
@@ -49,117 +44,81 @@ struct LossPasses<BasicEigenDevice<Product>> {
 
     Index block_rows = 0;
     int grad_c_shares = 0;
-    Buffer<A> block, weighted_z, row_weights, grad_c, targets, other_views;
+    Buffer<A> block, grad_c;
     Buffer<double> share_values;
     Buffer<Index> largest_code;
     Buffer<unsigned char> used;
   };
 
   template <class A>
+  static void score(const Device& device, const Problem<A>& problem, MatrixView<const A> z, MatrixView<const A> c,
+                    MatrixView<A> scores, const Workspace<A>& workspace) {
+    device.for_shares(scores.rows, [&](int, Index share_first, Index share_count) {
+      for (Index first = share_first, count; first < share_first + share_count; first += count) {
+        const Index sample = first % problem.samples;
+        count = std::min({workspace.block_rows, share_first + share_count - first, problem.samples - sample});
+        const Index view = problem.assigned[first / problem.samples];
+        Product::multiply(z.middle_rows(view * problem.samples + sample, count), Transpose::no, c, Transpose::yes, A(1),
+                          A(0), scores.middle_rows(first, count));
+      }
+    });
+  }
+
+  template <class A>
   static double predict(const Device& device, const Problem<A>& problem, MatrixView<const A> z, MatrixView<const A> c,
-                        MatrixView<A> scores, MatrixView<A> grad_z, Workspace<A>& workspace) {
-    for_blocks(device, workspace, z.rows, [&](int share, Index first, Index count, bool first_block) {
-      double* const value = workspace.share_values.data() + share;
-      if (first_block) *value = 0;
-      const Index offset = share * workspace.block_rows;
-      const MatrixView<A> block(workspace.block.data() + offset * c.rows, count, c.rows);
-      const MatrixView<A> weighted(workspace.weighted_z.data() + offset * c.cols, count, c.cols);
-      A* const weights = workspace.row_weights.data() + offset;
-      const MatrixView<const A> rows = z.middle_rows(first, count);
-      Product::multiply(rows, Transpose::no, c, Transpose::yes, A(1), A(0), block);
-      for (Index r = 0; r < count; ++r) {
-        const Index view = (first + r) / problem.samples;
-        if (problem.slot[view] >= 0) {
-          const Index row = problem.slot[view] * problem.samples + (first + r) % problem.samples;
-          Array<A>(scores.row(row), scores.cols) = ConstArray<A>(block.row(r), block.cols);
-        }
-        const SoftmaxRow<A> softmax = exponentiate(Array<A>(block.row(r), block.cols), problem.inverse_temperature);
-        const A weight = problem.pair_weight * problem.predictions(view);
-        *value += static_cast<double>(weight) * static_cast<double>(softmax.log_sum);
-        // The softmax stays unnormalised: its scale goes onto the D-long rows on either side of the products.
-        weights[r] = weight * problem.inverse_temperature / softmax.sum;
-        Array<A>(weighted.row(r), weighted.cols) = weights[r] * ConstArray<A>(rows.row(r), rows.cols);
-      }
-      if (!problem.gradients) return;
-      const MatrixView<A> gradient = grad_z.middle_rows(first, count);
-      Product::multiply(MatrixView<const A>(block), Transpose::no, c, Transpose::no, A(1), A(0), gradient);
-      for (Index r = 0; r < count; ++r) Array<A>(gradient.row(r), gradient.cols) *= weights[r];
-      Product::multiply(MatrixView<const A>(block), Transpose::yes, MatrixView<const A>(weighted), Transpose::no, A(1),
-                        first_block ? A(0) : A(1), workspace.share_grad_c(problem, share));
-    });
-    workspace.grad_c_shares = device.shares(z.rows);
-    return sum_of_shares(workspace.share_values, device.shares(z.rows));
-  }
-
-  template <class A>
-  static void sum_other_views(const Device& device, const Problem<A>& problem, MatrixView<const A> z,
-                              Workspace<A>& workspace) {
-    const MatrixView<A> others(workspace.other_views.data(), problem.assigned_count * problem.samples,
-                               problem.dimension);
-    device.for_shares(problem.samples, [&](int, Index first, Index count) {
-      for (Index b = first; b < first + count; ++b) {
-        for (Index i = 0; i < problem.assigned_count; ++i) {
-          Array<A> sum(others.row(i * problem.samples + b), others.cols);
-          sum.setZero();
-          for (Index v = 0; v < problem.views; ++v)
-            if (v != problem.assigned[i]) sum += ConstArray<A>(z.row(v * problem.samples + b), z.cols);
-        }
-      }
-    });
-  }
-
-  template <class A>
-  static CodeStatistics assign(const Device& device, const Problem<A>& problem, MatrixView<const A> codes,
-                               MatrixView<const A> c, Workspace<A>& workspace) {
-    const Index rows = codes.rows;
-    double* const entropies = workspace.share_values.data();
-    double* const values = workspace.share_values.data() + device.threads();
+                        MatrixView<const A> scores, MatrixView<const A> codes, MatrixView<A> grad_z,
+                        Workspace<A>& workspace) {
+    const bool reuse_scores = scores.data != nullptr;
+    const Index cost = total_cost(problem, reuse_scores);
     const A scale = problem.pair_weight * problem.inverse_temperature;
-    for_blocks(device, workspace, rows, [&](int share, Index first, Index count, bool first_block) {
-      if (first_block) entropies[share] = values[share] = 0;
-      const MatrixView<const A> block = codes.middle_rows(first, count);
-      const MatrixView<A> targets(workspace.targets.data() + first * c.cols, count, c.cols);
-      const MatrixView<const A> others(workspace.other_views.data() + first * c.cols, count, c.cols);
-      for (Index r = 0; r < count; ++r) {
-        const ConstArray<A> row(block.row(r), block.cols);
-        row.maxCoeff(&workspace.largest_code.data()[first + r]);
-        // log of the smallest normal number stands in for log 0: its product with the code is 0 either way.
-        entropies[share] -= static_cast<double>((row * row.max(std::numeric_limits<A>::min()).log()).sum());
+    device.for_shares(cost, [&](int share, Index cost_first, Index cost_count) {
+      double value = 0;
+      const Index rows_first = row_at_cost(problem, reuse_scores, cost_first);
+      const Index rows = row_at_cost(problem, reuse_scores, cost_first + cost_count) - rows_first;
+      if (rows == 0 && problem.gradients) detail::as_eigen(workspace.share_grad_c(problem, share)).setZero();
+      const Index blocks = (rows + workspace.block_rows - 1) / workspace.block_rows;
+      for (Index i = 0; i < blocks; ++i) {
+        const Index first = rows_first + rows * i / blocks;
+        const Index count = rows_first + rows * (i + 1) / blocks - first;
+        const MatrixView<A> block(workspace.block.data() + share * workspace.block_rows * c.rows, count, c.rows);
+        load_scores(problem, z, c, scores, first, block);
+        for (Index r = 0; r < count; ++r)
+          value += swapped_gradient_row(problem, first + r, codes, Array<A>(block.row(r), block.cols));
+        if (!problem.gradients) continue;
+        const MatrixView<const A> gradient = block;
+        Product::multiply(gradient, Transpose::no, c, Transpose::no, scale, A(0), grad_z.middle_rows(first, count));
+        Product::multiply(gradient, Transpose::yes, z.middle_rows(first, count), Transpose::no, scale,
+                          i == 0 ? A(0) : A(1), workspace.share_grad_c(problem, share));
       }
-      Product::multiply(block, Transpose::no, c, Transpose::no, A(1), A(0), targets);
-      for (Index r = 0; r < count; ++r)
-        values[share] += static_cast<double>(
-            (ConstArray<A>(targets.row(r), targets.cols) * ConstArray<A>(others.row(r), others.cols)).sum());
-      if (problem.gradients)
-        Product::multiply(block, Transpose::yes, others, Transpose::no, -scale, A(1),
-                          workspace.share_grad_c(problem, share));
+      workspace.share_values.data()[share] = value;
+    });
+    workspace.grad_c_shares = device.shares(cost);
+    double value = 0;
+    for (int share = 0; share < workspace.grad_c_shares; ++share) value += workspace.share_values.data()[share];
+    return static_cast<double>(problem.pair_weight) * value;
+  }
+
+  template <class A>
+  static CodeStatistics code_statistics(const Device& device, const Problem<A>& problem, MatrixView<const A> codes,
+                                        Workspace<A>& workspace) {
+    double* const entropies = workspace.share_values.data();
+    device.for_shares(codes.rows, [&](int share, Index first, Index count) {
+      double entropy = 0;
+      for (Index r = first; r < first + count; ++r) {
+        const ConstArray<A> row(codes.row(r), codes.cols);
+        row.maxCoeff(&workspace.largest_code.data()[r]);
+        // log of the smallest normal number stands in for log 0: its product with the code is 0 either way.
+        entropy -= static_cast<double>((row * row.max(std::numeric_limits<A>::min()).log()).sum());
+      }
+      entropies[share] = entropy;
     });
     CodeStatistics statistics;
-    for (int share = 0; share < device.shares(rows); ++share) {
-      statistics.value += values[share];
-      statistics.entropy += entropies[share] / static_cast<double>(rows);
-    }
+    for (int share = 0; share < device.shares(codes.rows); ++share)
+      statistics.entropy += entropies[share] / static_cast<double>(codes.rows);
     std::fill_n(workspace.used.data(), problem.prototypes, static_cast<unsigned char>(0));
-    for (Index r = 0; r < rows; ++r) workspace.used.data()[workspace.largest_code.data()[r]] = 1;
+    for (Index r = 0; r < codes.rows; ++r) workspace.used.data()[workspace.largest_code.data()[r]] = 1;
     statistics.prototypes_used = std::count(workspace.used.data(), workspace.used.data() + problem.prototypes, 1);
     return statistics;
-  }
-
-  template <class A>
-  static void swap(const Device& device, const Problem<A>& problem, MatrixView<A> grad_z,
-                   const Workspace<A>& workspace) {
-    const A scale = problem.pair_weight * problem.inverse_temperature;
-    device.for_shares(grad_z.rows, [&](int, Index first, Index count) {
-      for (Index r = first; r < first + count; ++r) {
-        const Index view = r / problem.samples;
-        Array<A> gradient(grad_z.row(r), grad_z.cols);
-        for (Index i = 0; i < problem.assigned_count; ++i) {
-          if (problem.assigned[i] == view) continue;
-          const Index row = i * problem.samples + r % problem.samples;
-          gradient -= scale * ConstArray<A>(workspace.targets.data() + row * grad_z.cols, grad_z.cols);
-        }
-      }
-    });
   }
 
   template <class A>
@@ -181,37 +140,75 @@ struct LossPasses<BasicEigenDevice<Product>> {
   template <class T>
   using ConstArray = detail::ConstArrayMap<T>;
 
+  // A row costs its products: two for the gradients and one for scores that are not there yet. Shares are even in cost.
   template <class A>
-  struct SoftmaxRow {
-    A sum;      // of exp((s - max)/tau)
-    A log_sum;  // logsumexp(s/tau)
-  };
-
+  static Index row_cost(const Problem<A>& problem, bool reuse_scores, Index view) {
+    return reuse_scores && problem.slot[view] >= 0 ? 2 : 3;
+  }
   template <class A>
-  static SoftmaxRow<A> exponentiate(Array<A> row, A inverse_temperature) {
-    const A maximum = row.maxCoeff();
-    row = ((row - maximum) * inverse_temperature).exp();
-    const A sum = row.sum();
-    return {sum, maximum * inverse_temperature + std::log(sum)};
+  static Index total_cost(const Problem<A>& problem, bool reuse_scores) {
+    Index cost = 0;
+    for (Index view = 0; view < problem.views; ++view) cost += problem.samples * row_cost(problem, reuse_scores, view);
+    return cost;
+  }
+  // The first row that begins at `cost` or after it.
+  template <class A>
+  static Index row_at_cost(const Problem<A>& problem, bool reuse_scores, Index cost) {
+    for (Index view = 0; view < problem.views; ++view) {
+      const Index each = row_cost(problem, reuse_scores, view);
+      if (cost <= each * problem.samples) return view * problem.samples + (cost + each - 1) / each;
+      cost -= each * problem.samples;
+    }
+    return problem.views * problem.samples;
   }
 
-  // Calls body(share, first, count, first_block) for blocks of at most block_rows rows, even in size within a share.
-  template <class A, class Body>
-  static void for_blocks(const Device& device, const Workspace<A>& workspace, Index rows, Body&& body) {
-    device.for_shares(rows, [&](int share, Index share_first, Index share_count) {
-      const Index blocks = (share_count + workspace.block_rows - 1) / workspace.block_rows;
-      for (Index i = 0; i < blocks; ++i) {
-        const Index first = share_count * i / blocks;
-        const Index last = share_count * (i + 1) / blocks;
-        body(share, share_first + first, last - first, i == 0);
+  // Fills the block with the scores of the rows from `first` on: copied where they are kept, else computed.
+  template <class A>
+  static void load_scores(const Problem<A>& problem, MatrixView<const A> z, MatrixView<const A> c,
+                          MatrixView<const A> scores, Index first, MatrixView<A> block) {
+    const auto kept = [&](Index row) { return scores.data != nullptr && problem.slot[row / problem.samples] >= 0; };
+    for (Index begin = 0, end; begin < block.rows; begin = end) {
+      const bool copy = kept(first + begin);
+      for (end = begin + 1; end < block.rows && kept(first + end) == copy;) ++end;
+      if (!copy) {
+        Product::multiply(z.middle_rows(first + begin, end - begin), Transpose::no, c, Transpose::yes, A(1), A(0),
+                          block.middle_rows(begin, end - begin));
+        continue;
       }
-    });
+      for (Index r = begin; r < end; ++r) {
+        const Index row = first + r;
+        const Index from = problem.slot[row / problem.samples] * problem.samples + row % problem.samples;
+        Array<A>(block.row(r), block.cols) = ConstArray<A>(scores.row(from), scores.cols);
+      }
+    }
   }
 
-  static double sum_of_shares(const Buffer<double>& values, int count) {
-    double sum = 0;
-    for (int share = 0; share < count; ++share) sum += values.data()[share];
-    return sum;
+  // From a row of scores s, in place, n softmax(s/tau) - T with T the sum of the codes that the row's view predicts.
+  // Returns n logsumexp(s/tau) - T . s/tau.
+  template <class A>
+  static double swapped_gradient_row(const Problem<A>& problem, Index r, MatrixView<const A> codes, Array<A> row) {
+    const Index view = r / problem.samples, sample = r % problem.samples;
+    const A predictions = problem.predictions(view);
+    double agreement = 0;
+    for_predicted(problem, view, sample, codes,
+                  [&](const ConstArray<A>& code) { agreement += static_cast<double>((code * row).sum()); });
+    const A maximum = row.maxCoeff();
+    row = ((row - maximum) * problem.inverse_temperature).exp();
+    const A sum = row.sum();
+    if (problem.gradients) {
+      row *= predictions / sum;
+      for_predicted(problem, view, sample, codes, [&](const ConstArray<A>& code) { row -= code; });
+    }
+    const A log_sum = maximum * problem.inverse_temperature + std::log(sum);
+    return static_cast<double>(predictions) * static_cast<double>(log_sum) -
+           agreement * static_cast<double>(problem.inverse_temperature);
+  }
+
+  template <class A, class Body>
+  static void for_predicted(const Problem<A>& problem, Index view, Index sample, MatrixView<const A> codes,
+                            Body&& body) {
+    for (Index i = 0; i < problem.assigned_count; ++i)
+      if (problem.assigned[i] != view) body(ConstArray<A>(codes.row(i * problem.samples + sample), codes.cols));
   }
 };
 
