@@ -1,7 +1,7 @@
 // The weight gradient of a convolution in bfloat16, by AVX512-BF16 dot products. In: activations and output gradients
 // in blocks of 16 channels. Out: the gradient in float, in oneDNN's OIhw16i16o. oneDNN 2.6 reaches half of its forward
-// rate here where channels are few or the stride is 2, and this is the largest part of a step: see docs of the bench
-// (bench/resnet_step.cpp). Everything else about convolutions is oneDNN's.
+// rate here where channels are few or the stride is 2, and this is the largest part of a step
+// (bench/resnet_step.cpp times it). Everything else about convolutions is oneDNN's.
 #pragma once
 
 #include "engine/channel_layout.hpp"
