@@ -31,8 +31,8 @@ struct TrainOptions {
   int small_size = 20;
   std::array<double, 2> small_scale = {0.1, 0.4};
   double flip = 0.5;
-  double brightness = 0.4;
-  double contrast = 0.4;
+  double brightness = 0.6;
+  double contrast = 0.6;
   double saturation = 0.0;
   double hue = 0.0;
   double jitter_probability = 0.8;
@@ -48,7 +48,7 @@ struct TrainOptions {
   int freeze_prototypes = 50;
 
   int batch_size = 128;
-  int epochs = 8;
+  int epochs = 7;
   std::string optimizer = "adamw";
   bool larc = false;
   double start_learning_rate = 0.0;
