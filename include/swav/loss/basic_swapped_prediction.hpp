@@ -2,7 +2,7 @@
 // both gradients. Users include swav/loss/swapped_prediction.hpp, which adds the CPU backend.
 #pragma once
 
-#include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 #include <vector>
