@@ -13,22 +13,19 @@ struct ScoreRange {
   bool finite = false;
 };
 
-/// Where a pass of the scaling domain finds the rows of the Gibbs kernel p_bk = exp((s_bk - m_b)/epsilon), m_b the
-/// row's own maximum: computed from the scores, or read from where an earlier pass stored them.
-enum class KernelSource { scores, stored };
-
 /// Specialised once a backend, as `SinkhornPasses<Device>`, with these static functions (A = accumulator of the scalar;
 /// every sum over rows is made in an order that depends on the device's thread count alone):
 ///
-///   column_sums(device, scores, A inverse_epsilon, workspace) -> ScoreRange<A>
-///     One read of the scores. Leaves m_b in workspace.row_maxima and sum_b exp((s_bk - max S)/epsilon) in
-///     workspace.column_sums.
-///   iterate(device, source, scores, kernel, A inverse_epsilon, workspace)
+///   range(device, scores, workspace) -> ScoreRange<A>
+///     One read of the scores. Leaves each row's maximum m_b in workspace.row_maxima.
+///   make_kernel(device, scores, A maximum, A inverse_epsilon, kernel, workspace)
+///     One read, one write. kernel_bk = exp((s_bk - m_b)/epsilon), which may be the scores' own memory, and
+///     workspace.column_sums_k = sum_b exp((s_bk - maximum)/epsilon).
+///   iterate(device, kernel, workspace)
 ///     One read. With the prototypes' factors v in workspace.factors: u_b = (1/B)/sum_k p_bk v_k, then
-///     column_sums_k = sum_b u_b p_bk. Stores p into `kernel` when the source is the scores (the two may be the same
-///     memory).
-///   finish(device, source, scores, kernel, A inverse_epsilon, workspace, out)
-///     One read, one write. out_bk = p_bk v_k / sum_k p_bk v_k. `out` may be the scores' or the kernel's memory.
+///     column_sums_k = sum_b u_b p_bk.
+///   finish(device, kernel, workspace, out)
+///     One read, one write. out_bk = p_bk v_k / sum_k p_bk v_k. `out` may be the kernel's memory.
 ///   invert_column_sums(device, Index columns, workspace) -> bool
 ///     v_k = (1/K)/column_sums_k; false when a sum is not a normal number with room to spare.
 ///   log_columns / log_rows / log_finish

@@ -34,8 +34,8 @@ class Sinkhorn {
   /// Codes Q (B x K) from scores (B x K): with P = exp((S - max S)/epsilon) and u = 1, `max_iterations` times
   /// v_k = (1/K)/sum_b u_b P_bk, u_b = (1/B)/sum_k P_bk v_k; Q_bk = B u_b P_bk v_k (Caron et al. 2020, section 3.1 and
   /// appendix). Rows sum to 1; columns sum to B/K only at convergence, at 3 iterations 0.5 to 1.25 times that is usual.
-  /// T iterations read B x K entries T + 1 times. Throws InvalidInput on empty or non-finite scores. Never NaN from
-  /// finite scores with Stabilization::automatic or log.
+  /// T iterations read B x K entries T + 2 times and write them twice. Throws InvalidInput on empty or non-finite
+  /// scores. Never NaN from finite scores with Stabilization::automatic or log.
   [[nodiscard]] Matrix codes(MatrixView<const Scalar> scores) {
     check_shape(scores);
     Matrix result(scores.rows, scores.cols);
@@ -51,13 +51,13 @@ class Sinkhorn {
                     " x ", out.cols, " found, ", scores.rows, " x ", scores.cols, " wanted");
     workspace_.reserve(scores.rows, scores.cols, device_);
     const A inverse_epsilon = A(1) / static_cast<A>(options_.epsilon);
-    const ScoreRange<A> range = Passes::column_sums(device_, scores, inverse_epsilon, workspace_);
+    const ScoreRange<A> range = Passes::range(device_, scores, workspace_);
     detail::require(range.finite, "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted");
 
     const double span = (static_cast<double>(range.maximum) - static_cast<double>(range.minimum)) / options_.epsilon;
     if (options_.stabilization == Stabilization::scaling ||
         (options_.stabilization == Stabilization::automatic && fits_scaling(span, inverse_epsilon))) {
-      if (scale(scores, out, inverse_epsilon, span)) return;
+      if (scale(scores, out, range.maximum, inverse_epsilon, span)) return;
       detail::require(options_.stabilization == Stabilization::automatic,
                       "Sinkhorn: (max - min)/epsilon of the scores ", span, " found, at most about ", largest_span(),
                       " wanted in the scaling domain");
@@ -81,17 +81,18 @@ class Sinkhorn {
   }
 
   // False when the factors left the exponent range; `scores` are then as they were.
-  bool scale(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A inverse_epsilon, double span) {
-    if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
+  bool scale(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A maximum, A inverse_epsilon, double span) {
     if constexpr (ScalarTraits<Scalar>::stores_kernel) {
       // Where the factors may leave the range, `out` must not hold a kernel: the scores are wanted for the log domain,
       // or the caller's matrix as it was.
       const bool out_is_needed = scores.data == out.data || options_.stabilization == Stabilization::scaling;
-      if (!out_is_needed || span <= certain_span()) return scale_with_kernel(scores, out, out, inverse_epsilon);
-      return scale_with_kernel(scores, kernel_in_workspace<Scalar>(scores, workspace_.scalar_kernel), out,
+      if (!out_is_needed || span <= certain_span())
+        return scale_with_kernel(scores, out, out, maximum, inverse_epsilon);
+      return scale_with_kernel(scores, kernel_in_workspace<Scalar>(scores, workspace_.scalar_kernel), out, maximum,
                                inverse_epsilon);
     } else {
-      return scale_with_kernel(scores, kernel_in_workspace<A>(scores, workspace_.kernel), out, inverse_epsilon);
+      return scale_with_kernel(scores, kernel_in_workspace<A>(scores, workspace_.kernel), out, maximum,
+                               inverse_epsilon);
     }
   }
 
@@ -101,15 +102,15 @@ class Sinkhorn {
   }
 
   template <class Kernel>
-  bool scale_with_kernel(MatrixView<const Scalar> scores, MatrixView<Kernel> kernel, MatrixView<Scalar> out,
+  bool scale_with_kernel(MatrixView<const Scalar> scores, MatrixView<Kernel> kernel, MatrixView<Scalar> out, A maximum,
                          A inverse_epsilon) {
-    KernelSource source = KernelSource::scores;
+    Passes::make_kernel(device_, scores, maximum, inverse_epsilon, kernel, workspace_);
+    if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
     for (int iteration = 1; iteration < options_.max_iterations; ++iteration) {
-      Passes::iterate(device_, source, scores, kernel, inverse_epsilon, workspace_);
-      source = KernelSource::stored;
+      Passes::iterate(device_, kernel, workspace_);
       if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
     }
-    Passes::finish(device_, source, scores, kernel, inverse_epsilon, workspace_, out);
+    Passes::finish(device_, kernel, workspace_, out);
     return true;
   }
 

@@ -1,5 +1,5 @@
-// The Sinkhorn passes on the CPU. In: row-major host memory. Out: host memory. One row at a time, so that each row is
-// read from memory once and used from the first-level cache after that.
+// The Sinkhorn passes on the CPU. In: row-major host memory. Out: host memory. A few rows at a time, so that each is
+// read from memory once and used from the nearest caches after that.
 #pragma once
 
 #include <algorithm>
@@ -18,6 +18,9 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   template <class T>
   using Buffer = typename Device::template Buffer<T>;
 
+  // Rows whose products with a vector of K are made together: the vector is then loaded once for all of them.
+  static constexpr Index block_rows = 8;
+
   template <class Scalar>
   struct Workspace {
     using A = Accumulator<Scalar>;
@@ -29,7 +32,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
       column_sums.reserve(cols);
       factors.reserve(cols);
       partial_sums.reserve(cols * device.threads());
-      row_scratch.reserve(cols * device.threads());
+      row_scratch.reserve(cols * block_rows * device.threads());
       share_ranges.reserve(device.threads());
     }
     void reserve_log(Index rows, Index cols, const Device& device) {
@@ -44,35 +47,33 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     Buffer<L> row_potentials, column_potentials, log_scratch;
   };
 
-  template <class Scalar, class A>
-  static ScoreRange<A> column_sums(const Device& device, MatrixView<const Scalar> scores, A inverse_epsilon,
-                                   Workspace<Scalar>& workspace) {
+  template <class Scalar>
+  static ScoreRange<Accumulator<Scalar>> range(const Device& device, MatrixView<const Scalar> scores,
+                                               Workspace<Scalar>& workspace) {
+    using A = Accumulator<Scalar>;
     const Index cols = scores.cols;
-    for (int thread = 0; thread < device.threads(); ++thread) workspace.share_ranges.data()[thread] = empty_range<A>();
-    device.for_shares(scores.rows, [&](int thread, Index first, Index count) {
-      Array<A> sums(workspace.partial_sums.data() + thread * cols, cols);
-      Array<A> scratch(workspace.row_scratch.data() + thread * cols, cols);
-      ScoreRange<A> range = empty_range<A>();
-      sums.setZero();
+    device.for_shares(scores.rows, [&](int share, Index first, Index count) {
+      Array<A> scratch(workspace.row_scratch.data() + share * block_rows * cols, cols);
+      ScoreRange<A> extremes = empty_range<A>();
       for (Index b = first; b < first + count; ++b) {
-        const ConstArray<Scalar> row(scores.row(b), cols);
-        const ConstArray<A> values = load(row, scratch);
-        const A maximum = values.maxCoeff();
-        range.minimum = std::min(range.minimum, values.minCoeff());
+        const ConstArray<A> row = load(ConstArray<Scalar>(scores.row(b), cols), scratch);
+        const A maximum = row.maxCoeff();
         workspace.row_maxima.data()[b] = maximum;
-        // The sums are kept relative to the largest maximum so far, so the scores are read once.
-        if (maximum > range.maximum) {
-          if (b > first) sums *= std::exp((range.maximum - maximum) * inverse_epsilon);
-          range.maximum = maximum;
-        }
-        const A shift = range.maximum;
-        sums += ((values - shift) * inverse_epsilon).exp();
+        extremes.maximum = std::max(extremes.maximum, maximum);
+        extremes.minimum = std::min(extremes.minimum, row.minCoeff());
         // The comparisons above do not catch a NaN. Times 0, any finite value vanishes and nothing else does.
-        range.finite = range.finite && (values * A(0)).sum() == A(0);
+        extremes.finite = extremes.finite && (row * A(0)).sum() == A(0);
       }
-      workspace.share_ranges.data()[thread] = range;
+      workspace.share_ranges.data()[share] = extremes;
     });
-    return merge_shares(device, scores, inverse_epsilon, workspace);
+    ScoreRange<A> total = empty_range<A>();
+    for (int share = 0; share < device.shares(scores.rows); ++share) {
+      const ScoreRange<A>& extremes = workspace.share_ranges.data()[share];
+      total.minimum = std::min(total.minimum, extremes.minimum);
+      total.maximum = std::max(total.maximum, extremes.maximum);
+      total.finite = total.finite && extremes.finite;
+    }
+    return total;
   }
 
   template <class Scalar>
@@ -88,40 +89,51 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   }
 
   template <class Scalar, class Kernel, class A>
-  static void iterate(const Device& device, KernelSource source, MatrixView<const Scalar> scores,
-                      MatrixView<Kernel> kernel, A inverse_epsilon, Workspace<Scalar>& workspace) {
+  static void make_kernel(const Device& device, MatrixView<const Scalar> scores, A maximum, A inverse_epsilon,
+                          MatrixView<Kernel> kernel, Workspace<Scalar>& workspace) {
     const Index cols = scores.cols;
-    const A samples = static_cast<A>(scores.rows);
-    const ConstArray<A> factors(workspace.factors.data(), cols);
-    device.for_shares(scores.rows, [&](int thread, Index first, Index count) {
-      Array<A> sums(workspace.partial_sums.data() + thread * cols, cols);
-      Array<A> scratch(workspace.row_scratch.data() + thread * cols, cols);
-      sums.setZero();
-      for (Index b = first; b < first + count; ++b) {
-        const ConstArray<A> row = kernel_row(source, scores, kernel, b, inverse_epsilon, workspace, scratch, true);
-        const A sample_factor = A(1) / (samples * (row * factors).sum());
-        sums += sample_factor * row;
+    sum_columns(device, kernel, workspace, [&](Index first, Index count, A* block, A* weights) {
+      for (Index r = 0; r < count; ++r) {
+        const A largest = workspace.row_maxima.data()[first + r];
+        Array<Kernel> row(kernel.row(first + r), cols);
+        Array<A> scratch(block, cols);
+        const ConstArray<A> values = load(ConstArray<Scalar>(scores.row(first + r), cols), scratch);
+        // By way of the aligned scratch: an exponential's last bit must not depend on where the caller's rows begin.
+        scratch = ((values - largest) * inverse_epsilon).exp();
+        row = scratch.template cast<Kernel>();
+        weights[r] = std::exp((largest - maximum) * inverse_epsilon);
       }
+      // Read back where it was rounded: what later passes read is what this one must sum.
+      return load_block(kernel.middle_rows(first, count), block);
     });
-    Array<A> total(workspace.column_sums.data(), cols);
-    total = ConstArray<A>(workspace.partial_sums.data(), cols);
-    for (int share = 1; share < device.shares(scores.rows); ++share)
-      total += ConstArray<A>(workspace.partial_sums.data() + share * cols, cols);
   }
 
-  template <class Scalar, class Kernel, class A>
-  static void finish(const Device& device, KernelSource source, MatrixView<const Scalar> scores,
-                     MatrixView<Kernel> kernel, A inverse_epsilon, Workspace<Scalar>& workspace,
+  template <class Scalar, class Kernel>
+  static void iterate(const Device& device, MatrixView<Kernel> kernel, Workspace<Scalar>& workspace) {
+    using A = Accumulator<Scalar>;
+    const Eigen::Map<const Vector<A>> factors(workspace.factors.data(), kernel.cols);
+    const A samples = static_cast<A>(kernel.rows);
+    sum_columns(device, kernel, workspace, [&](Index first, Index count, A* block, A* weights) {
+      const detail::ConstMatrixMap<A> rows = load_block(kernel.middle_rows(first, count), block);
+      Eigen::Map<Vector<A>> u(weights, count);
+      u.noalias() = rows * factors;
+      u = (samples * u.array()).inverse();
+      return rows;
+    });
+  }
+
+  template <class Scalar, class Kernel>
+  static void finish(const Device& device, MatrixView<Kernel> kernel, Workspace<Scalar>& workspace,
                      MatrixView<Scalar> out) {
-    const Index cols = scores.cols;
+    using A = Accumulator<Scalar>;
+    const Index cols = kernel.cols;
     const ConstArray<A> factors(workspace.factors.data(), cols);
-    device.for_shares(scores.rows, [&](int thread, Index first, Index count) {
-      Array<A> scratch(workspace.row_scratch.data() + thread * cols, cols);
+    device.for_shares(kernel.rows, [&](int share, Index first, Index count) {
+      Array<A> scratch(workspace.row_scratch.data() + share * block_rows * cols, cols);
       for (Index b = first; b < first + count; ++b) {
-        const ConstArray<A> row = kernel_row(source, scores, kernel, b, inverse_epsilon, workspace, scratch, false);
-        Array<Scalar> codes(out.row(b), cols);
+        const ConstArray<A> row = load(ConstArray<Kernel>(kernel.row(b), cols), scratch);
         const A scale = A(1) / (row * factors).sum();
-        codes = (row * factors * scale).template cast<Scalar>();
+        Array<Scalar>(out.row(b), cols) = (row * factors * scale).template cast<Scalar>();
       }
     });
   }
@@ -181,6 +193,8 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   using Array = detail::ArrayMap<T>;
   template <class T>
   using ConstArray = detail::ConstArrayMap<T>;
+  template <class T>
+  using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
   template <class A>
   static ScoreRange<A> empty_range() {
@@ -198,41 +212,43 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     }
   }
 
-  template <class Scalar, class Kernel, class A>
-  static ConstArray<A> kernel_row(KernelSource source, MatrixView<const Scalar> scores, MatrixView<Kernel> kernel,
-                                  Index b, A inverse_epsilon, const Workspace<Scalar>& workspace, Array<A>& scratch,
-                                  bool store) {
-    if (source == KernelSource::stored) return load(ConstArray<Kernel>(kernel.row(b), kernel.cols), scratch);
-    const ConstArray<A> values = load(ConstArray<Scalar>(scores.row(b), scores.cols), scratch);
-    scratch = ((values - workspace.row_maxima.data()[b]) * inverse_epsilon).exp();
-    // What later passes will read back is what this pass must use: the row as the storage rounds it.
-    if (store) {
-      Array<Kernel> stored(kernel.row(b), kernel.cols);
-      stored = scratch.template cast<Kernel>();
-      return load(ConstArray<Kernel>(stored.data(), stored.size()), scratch);
+  // The block's rows in the accumulator's type: themselves where they already are, else converted into `block`.
+  template <class Kernel, class A>
+  static detail::ConstMatrixMap<A> load_block(MatrixView<Kernel> rows, A* block) {
+    if constexpr (std::is_same_v<Kernel, A>) {
+      return detail::as_eigen(MatrixView<const A>(rows));
+    } else {
+      const MatrixView<A> converted(block, rows.rows, rows.cols);
+      detail::as_eigen(converted) = detail::as_eigen(rows).template cast<A>();
+      return detail::as_eigen(MatrixView<const A>(converted));
     }
-    return ConstArray<A>(scratch.data(), scratch.size());
   }
 
-  template <class Scalar, class A>
-  static ScoreRange<A> merge_shares(const Device& device, MatrixView<const Scalar> scores, A inverse_epsilon,
-                                    Workspace<Scalar>& workspace) {
-    const Index cols = scores.cols;
-    ScoreRange<A> total = empty_range<A>();
-    for (int share = 0; share < device.shares(scores.rows); ++share) {
-      const ScoreRange<A>& range = workspace.share_ranges.data()[share];
-      total.minimum = std::min(total.minimum, range.minimum);
-      total.maximum = std::max(total.maximum, range.maximum);
-      total.finite = total.finite && range.finite;
-    }
-    if (!total.finite) return total;
-    Array<A> sums(workspace.column_sums.data(), cols);
-    sums.setZero();
-    for (int share = 0; share < device.shares(scores.rows); ++share) {
-      const A weight = std::exp((workspace.share_ranges.data()[share].maximum - total.maximum) * inverse_epsilon);
-      sums += weight * ConstArray<A>(workspace.partial_sums.data() + share * cols, cols);
-    }
-    return total;
+  // column_sums = sum over blocks of rows^T weights, where rows = body(first, count, block, weights).
+  template <class Scalar, class Kernel, class Body>
+  static void sum_columns(const Device& device, MatrixView<Kernel> kernel, Workspace<Scalar>& workspace, Body&& body) {
+    using A = Accumulator<Scalar>;
+    const Index cols = kernel.cols;
+    const auto share_sums = [&](int share) {
+      return Eigen::Map<Vector<A>>(workspace.partial_sums.data() + share * cols, cols);
+    };
+    device.for_shares(kernel.rows, [&](int share, Index first, Index count) {
+      Eigen::Map<Vector<A>> sums = share_sums(share);
+      A* const block = workspace.row_scratch.data() + share * block_rows * cols;
+      A weights[block_rows];
+      sums.setZero();
+      for (Index b = 0; b < count; b += block_rows) {
+        const Index rows = std::min(block_rows, count - b);
+        const detail::ConstMatrixMap<A> values = body(first + b, rows, block, weights);
+        const auto term = [&](Index r) { return weights[r] * values.row(r).transpose(); };
+        Index r = 0;
+        for (; r + 4 <= rows; r += 4) sums += (term(r) + term(r + 1)) + (term(r + 2) + term(r + 3));
+        for (; r < rows; ++r) sums += term(r);
+      }
+    });
+    Eigen::Map<Vector<A>> total(workspace.column_sums.data(), cols);
+    total = share_sums(0);
+    for (int share = 1; share < device.shares(kernel.rows); ++share) total += share_sums(share);
   }
 
   // x_bk = (s_bk - max S)/epsilon, kept so far inside the range that sums of it with potentials stay finite.
