@@ -106,7 +106,7 @@ struct LossPasses<BasicEigenDevice<Product>> {
       double entropy = 0;
       for (Index r = first; r < first + count; ++r) {
         const ConstArray<A> row(codes.row(r), codes.cols);
-        row.maxCoeff(&workspace.largest_code.data()[r]);
+        workspace.largest_code.data()[r] = first_of(row, row.maxCoeff());
         // log of the smallest normal number stands in for log 0: its product with the code is 0 either way.
         entropy -= static_cast<double>((row * row.max(std::numeric_limits<A>::min()).log()).sum());
       }
@@ -183,6 +183,17 @@ struct LossPasses<BasicEigenDevice<Product>> {
     }
   }
 
+  // Where `value`, which is in the row, first stands. Eigen's own search for a maximum's place is not vectorised.
+  template <class A>
+  static Index first_of(const ConstArray<A>& row, A value) {
+    constexpr Index chunk = 64;
+    Index begin = 0;
+    for (; begin + chunk < row.size(); begin += chunk)
+      if ((row.segment(begin, chunk) == value).any()) break;
+    while (begin + 1 < row.size() && row[begin] != value) ++begin;
+    return begin;
+  }
+
   // From a row of scores s, in place, n softmax(s/tau) - T with T the sum of the codes that the row's view predicts.
   // Returns n logsumexp(s/tau) - T . s/tau.
   template <class A>
@@ -196,8 +207,12 @@ struct LossPasses<BasicEigenDevice<Product>> {
     row = ((row - maximum) * problem.inverse_temperature).exp();
     const A sum = row.sum();
     if (problem.gradients) {
-      row *= predictions / sum;
-      for_predicted(problem, view, sample, codes, [&](const ConstArray<A>& code) { row -= code; });
+      A factor = predictions / sum;
+      if (predictions == A(0)) row.setZero();
+      for_predicted(problem, view, sample, codes, [&](const ConstArray<A>& code) {
+        row = row * factor - code;
+        factor = A(1);
+      });
     }
     const A log_sum = maximum * problem.inverse_temperature + std::log(sum);
     return static_cast<double>(predictions) * static_cast<double>(log_sum) -
