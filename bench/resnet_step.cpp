@@ -1,14 +1,13 @@
-// Times a training step of the bundled network (forward, backward, SGD with momentum) on random images. In: a case's
-// name, the number of steps. Out: one line "case milliseconds", the least of the steps; with --profile the steps' parts
-// too. bench/peers/resnet_step.py runs it in turn with the same step in PyTorch.
-#include <algorithm>
-#include <chrono>
+// Times a training step of the bundled network (forward, backward, SGD with momentum) on random images. In: requests
+// (line_protocol.hpp) for quickstart_network (forward and backward alone), resnet18, resnet50. Out: seconds. With
+// arguments "profile CASE [--float]": the parts of one step and their times.
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "line_protocol.hpp"
 #include "model/network.hpp"
 #include "swav/core/philox.hpp"
 
@@ -17,21 +16,20 @@ namespace {
 using namespace swav;
 using namespace swav::resnet;
 
-struct Case {
-  std::string name;
+struct Setting {
   Architecture architecture;
   std::vector<ImageGroup> groups;
   bool update;  ///< whether an SGD step belongs to the timed step
 };
 
-std::vector<Case> cases() {
+std::map<std::string, Setting> settings() {
   return {
-      {"quickstart",
-       {.depth = 10, .width = 16, .channels = 1, .head_hidden = 256, .embedding = 128},
-       {{256, 28}, {256, 20}},
-       false},
-      {"resnet18", {.depth = 18, .width = 64, .channels = 3, .head = false}, {{128, 32}}, true},
-      {"resnet50", {.depth = 50, .width = 64, .small_stem = false, .channels = 3, .head = false}, {{16, 224}}, true},
+      {"quickstart_network",
+       {{.depth = 10, .width = 16, .channels = 1, .head_hidden = 256, .embedding = 128},
+        {{256, 28}, {256, 20}},
+        false}},
+      {"resnet18", {{.depth = 18, .width = 64, .channels = 3, .head = false}, {{128, 32}}, true}},
+      {"resnet50", {{.depth = 50, .width = 64, .small_stem = false, .channels = 3, .head = false}, {{16, 224}}, true}},
   };
 }
 
@@ -55,51 +53,57 @@ void update(std::vector<NamedTensor>& tensors, std::vector<std::vector<float>>& 
   }
 }
 
-int run(const Case& chosen, Precision precision, int steps, bool profile) {
-  Network network(chosen.architecture, chosen.groups, precision, 1);
-  for (std::size_t g = 0; g < chosen.groups.size(); ++g) fill(network.input(g), g);
-  std::vector<std::vector<float>> velocities;
-  for (const NamedTensor& t : network.tensors()) velocities.emplace_back(t.gradient.size(), 0.0f);
-  std::vector<float> grad(static_cast<std::size_t>(network.rows() * network.embedding_dimension()));
-  network.set_profiling(profile);
-  double least = 1e9;
-  for (int step = 0; step <= steps; ++step) {
-    const auto start = std::chrono::steady_clock::now();
-    const MatrixView<const float> z = network.forward();
-    for (std::size_t i = 0; i < grad.size(); ++i) grad[i] = 2.0f * z.data[i] / static_cast<float>(grad.size());
-    network.backward({grad.data(), z.rows, z.cols});
-    if (chosen.update) update(network.tensors(), velocities, 1e-3f);
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-    if (step > 0) least = std::min(least, taken.count());  // the first one warms up
+class Step {
+ public:
+  Step(const Setting& setting, Precision precision)
+      : update_(setting.update), network_(setting.architecture, setting.groups, precision, 1) {
+    for (std::size_t g = 0; g < setting.groups.size(); ++g) fill(network_.input(g), g);
+    for (const NamedTensor& t : network_.tensors()) velocities_.emplace_back(t.gradient.size(), 0.0f);
+    grad_.resize(static_cast<std::size_t>(network_.rows() * network_.embedding_dimension()));
   }
-  std::printf("%s %.2f\n", chosen.name.c_str(), least * 1e3);
-  if (profile) {
-    std::printf("%s\n", network.describe().c_str());
-    for (const Program::StepTime& part : network.step_times())
+
+  void run() {
+    const MatrixView<const float> z = network_.forward();
+    for (std::size_t i = 0; i < grad_.size(); ++i) grad_[i] = 2.0f * z.data[i] / static_cast<float>(grad_.size());
+    network_.backward({grad_.data(), z.rows, z.cols});
+    if (update_) update(network_.tensors(), velocities_, 1e-3f);
+  }
+
+  void print_profile() {
+    network_.set_profiling(true);
+    for (int step = 0; step < 10; ++step) run();
+    std::printf("%s\n", network_.describe().c_str());
+    for (const Program::StepTime& part : network_.step_times())
       std::printf("%9.1f us  %s\n", part.seconds * 1e6, part.name.c_str());
   }
-  return 0;
-}
+
+ private:
+  bool update_;
+  Network network_;
+  std::vector<std::vector<float>> velocities_;
+  std::vector<float> grad_;
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string name = "quickstart";
-  int steps = 10;
-  bool profile = false;
-  Precision precision = Precision::bfloat16;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--profile") == 0)
-      profile = true;
-    else if (std::strcmp(argv[i], "--float") == 0)
-      precision = Precision::float32;
-    else if (std::atoi(argv[i]) > 0)
-      steps = std::atoi(argv[i]);
-    else
-      name = argv[i];
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (!arguments.empty()) {
+    const auto known = settings();
+    const auto chosen = arguments.size() >= 2 ? known.find(arguments[1]) : known.end();
+    if (arguments[0] != "profile" || chosen == known.end()) {
+      std::fprintf(stderr, "usage: bench_resnet_step [profile quickstart_network|resnet18|resnet50 [--float]]\n");
+      return 1;
+    }
+    const bool single = arguments.size() > 2 && arguments[2] == "--float";
+    Step(chosen->second, single ? Precision::float32 : Precision::bfloat16).print_profile();
+    return 0;
   }
-  for (const Case& known : cases())
-    if (known.name == name) return run(known, precision, steps, profile);
-  std::fprintf(stderr, "usage: resnet_step [quickstart|resnet18|resnet50] [steps] [--float] [--profile]\n");
-  return 1;
+  std::map<std::string, bench::Case> cases;
+  for (const auto& [name, setting] : settings())
+    cases[name] = [setting = setting] {
+      const auto step = std::make_shared<Step>(setting, Precision::bfloat16);
+      return [step] { step->run(); };
+    };
+  return bench::serve(cases);
 }

@@ -120,25 +120,38 @@ def time_loss(options, programs, peers):
     return text, results
 
 
+STEPS = {
+    "quickstart": "quickstart, whole step: crops, network, codes, loss, AdamW; 128 images",
+    "quickstart_network": "quickstart's network, forward and backward",
+    "resnet18": "ResNet-18, 128 x 3 x 32 x 32, with SGD",
+    "resnet50": "ResNet-50, 16 x 3 x 224 x 224, with SGD",
+}
+
+
+def flops(case):
+    """Of a step's convolutions and products, as PyTorch counts them."""
+    return float(subprocess.run([sys.executable, ROOT / "bench/peers/steps.py", "flops", case], check=True, text=True,
+                                capture_output=True).stdout)
+
+
 def time_steps(options, programs, peers):
-    ours, theirs = programs("training_step"), peers("training_step")
-    in_turn(options.rounds, [(ours, "quickstart", 20), (theirs, "quickstart", 10)])
-    t, peer = ours.least["quickstart"], theirs.least["quickstart"]
-    rows = [["quickstart, whole step: crops, network, codes, loss, AdamW; 128 images", milliseconds(t),
-             milliseconds(peer), f"**{t / peer:.2f}**"]]
-    results = {"quickstart_step": dict(seconds=t, eager=peer)}
-    script = ROOT / "bench/peers/resnet_step.py"
-    for case, what in (("quickstart", "quickstart's network, forward and backward"),
-                       ("resnet18", "ResNet-18, 128 x 3 x 32 x 32, with SGD"),
-                       ("resnet50", "ResNet-50, 16 x 3 x 224 x 224, with SGD")):
-        line = subprocess.run([sys.executable, script, options.build / "bench/bench_resnet_step", case,
-                               str(options.rounds)], check=True, text=True, capture_output=True).stdout
-        words = line.replace(",", "").split()
-        t, peer = float(words[words.index("ours") + 1]) / 1e3, float(words[words.index("PyTorch") + 1]) / 1e3
-        rows.append([what, milliseconds(t), milliseconds(peer), f"**{t / peer:.2f}**"])
-        results[case] = dict(seconds=t, eager=peer)
+    whole, networks, peak, theirs = programs("training_step"), programs("resnet_step"), programs("peak"), peers("steps")
+    rows, results = [], {}
+    for case, what in STEPS.items():
+        repeats = 10 if case.startswith("quickstart") else 2
+        ours = whole if case == "quickstart" else networks
+        in_turn(options.rounds, [(ours, case, repeats), (theirs, case, repeats), (peak, "bf16_teraflop", 1)])
+        t, peer, work = ours.least[case], theirs.least[case], flops(case)
+        bound = work / 1e12 * peak.least["bf16_teraflop"]
+        rows.append([what, milliseconds(t), milliseconds(peer), f"**{t / peer:.2f}**", f"{work / 1e9:.0f}",
+                     f"{bound / t:.0%}"])
+        results[case] = dict(seconds=t, eager=peer, flops=work, bound=bound)
+    results["bf16_teraflop"] = peak.least["bf16_teraflop"]
     text = ("### Training steps, bf16\n\n" +
-            table(["step", "ms", "PyTorch ms (channels_last, bf16 autocast)", "ours / PyTorch"], rows))
+            table(["step", "ms", "PyTorch ms (channels_last, bf16 autocast)", "ours / PyTorch", "GFLOP",
+                   "of the cores' peak"], rows) +
+            f"\nThe cores' peak: {1 / peak.least['bf16_teraflop']:.2f} TFLOP/s of bfloat16 dot products between registers "
+            "on all threads, measured in turn with the steps.\n")
     return text, results
 
 

@@ -1,14 +1,23 @@
-"""Whole training steps of the quickstart in PyTorch, for bench/run_cpu.py: the same network, batch, crop sizes, jitter and
-optimiser as swav-train's preset fashion-mnist-quick; crops of a batch at once by grid_sample, the fastest way there is in
-PyTorch for images this small; channels_last under bfloat16 autocast. In and out: line_protocol.py.
+"""Training steps in PyTorch, for bench/run_cpu.py: channels_last under bfloat16 autocast. In and out: line_protocol.py.
+
+    quickstart          a whole step: the same network, batch, crop sizes, jitter and optimiser as swav-train's preset
+                        fashion-mnist-quick; crops of a batch at once by grid_sample, the fastest way there is in PyTorch
+                        for images this small
+    quickstart_network  that network's forward and backward alone
+    resnet18, resnet50  forward, backward and an SGD step on random images
+
+With `flops` and a case as arguments: prints the floating-point operations of a step's convolutions and products.
 """
 import math
+import sys
 
 import codes
 import line_protocol
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.resnet import BasicBlock
 
 BATCH, WIDTH, HIDDEN, DIMENSION, PROTOTYPES = 128, 16, 256, 128, 300
@@ -31,11 +40,15 @@ class Network(nn.Module):
         self.head = nn.Sequential(nn.Linear(inside, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(),
                                   nn.Linear(HIDDEN, DIMENSION))
         self.prototypes = nn.Linear(DIMENSION, PROTOTYPES, bias=False)
+        self.to(memory_format=torch.channels_last)
 
-    def forward(self, groups):
+    def embed(self, groups):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rows = torch.cat([self.body(self.stem(x)).mean((2, 3)) for x in groups])
-        return self.prototypes(F.normalize(self.head(rows.float()), dim=1))
+        return self.head(rows.float())
+
+    def forward(self, groups):
+        return self.prototypes(F.normalize(self.embed(groups), dim=1))
 
 
 def crops(images, size, scale):
@@ -72,7 +85,7 @@ def swapped_loss(scores, views):
 def quickstart():
     torch.manual_seed(0)
     images = torch.rand(10_000, 1, 28, 28)
-    network = Network().to(memory_format=torch.channels_last)
+    network = Network()
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
 
     def work():
@@ -89,5 +102,53 @@ def quickstart():
     return work
 
 
+def quickstart_network():
+    network = Network()
+    groups = [torch.randn(2 * BATCH, 1, kind["size"], kind["size"]).contiguous(memory_format=torch.channels_last)
+              for kind in (LARGE, SMALL)]
+
+    def work():
+        network.zero_grad()
+        network.embed(groups).square().mean().backward()
+
+    return work
+
+
+def supervised(model, shape):
+    model = model.to(memory_format=torch.channels_last)
+    images = torch.randn(*shape).contiguous(memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+    def work():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            features = model(images)
+        optimiser.zero_grad()
+        features.float().square().mean().backward()
+        optimiser.step()
+
+    return work
+
+
+def resnet18():
+    model = torchvision.models.resnet18()
+    model.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    model.maxpool = model.fc = nn.Identity()
+    return supervised(model, (128, 3, 32, 32))
+
+
+def resnet50():
+    model = torchvision.models.resnet50()
+    model.fc = nn.Identity()
+    return supervised(model, (16, 3, 224, 224))
+
+
+CASES = {"quickstart": quickstart, "quickstart_network": quickstart_network, "resnet18": resnet18, "resnet50": resnet50}
+
 if __name__ == "__main__":
-    line_protocol.serve({"quickstart": quickstart})
+    if sys.argv[1:2] == ["flops"]:
+        step = CASES[sys.argv[2]]()
+        with FlopCounterMode(display=False) as counter:
+            step()
+        print(counter.get_total_flops())
+    else:
+        line_protocol.serve(CASES)
