@@ -83,22 +83,26 @@ def time_codes(options, programs, peers):
 
 
 def time_loss(options, programs, peers):
-    ours, theirs = programs("loss"), peers("loss")
+    ours, peak, theirs = programs("loss"), programs("peak"), peers("loss")
     rows, shares, results = [], [], {}
     for shape in LOSSES:
         repeats = 5 if shape == "256x3000x8" else 10
         peer_cases = ["eager", "shared"] + ([] if options.no_compile else ["compiled"])
         in_turn(options.rounds, [(ours, f"eigen_{shape}", repeats), (ours, f"onednn_{shape}", repeats)] +
                 [(theirs, f"{name}_{shape}", repeats) for name in peer_cases] +
-                [(ours, f"eigen_products_{shape}", repeats), (ours, f"onednn_products_{shape}", repeats)])
+                [(ours, f"eigen_products_{shape}", repeats), (ours, f"onednn_products_{shape}", repeats)] +
+                [(peak, "float", 1)])
         least = {name: ours.least[f"{name}_{shape}"]
                  for name in ("eigen", "onednn", "eigen_products", "onednn_products")}
         least |= {name: theirs.least.get(f"{name}_{shape}", math.nan) for name in ("eager", "shared", "compiled")}
-        results[shape] = least
         b, k, v = shape.split("x")
+        flops = 3 * 2 * int(b) * int(k) * int(v) * 128
+        least["bound"] = flops * peak.least["float"] / 1e11
+        results[shape] = least
         rows.append([f"{b}, {k}, {v}"] +
                     [milliseconds(least[name]) for name in ("eigen", "onednn", "eager", "shared", "compiled")] +
-                    [f"**{least['eager'] / least[name]:.1f}**" for name in ("eigen", "onednn")])
+                    [f"**{least['eager'] / least[name]:.1f}**" for name in ("eigen", "onednn")] +
+                    [f"{least['eager'] / least['bound']:.1f}"])
         shares.append([f"{b}, {k}, {v}"] +
                       [cell for name in ("eigen", "onednn")
                        for cell in (milliseconds(least[f"{name}_products"]),
@@ -111,8 +115,10 @@ def time_loss(options, programs, peers):
             "PyTorch as the SwAV release writes it (a log-softmax for each pair of views), with a log-softmax a view, and "
             "that through torch.compile.\n\n" +
             table(["B, K, views", "Eigen ms", "oneDNN ms", "PyTorch ms", "one log-softmax a view ms",
-                   "torch.compile ms", "PyTorch / Eigen", "PyTorch / oneDNN"], rows) +
-            "\nThe three products a loss with gradients cannot do without (Z C^T, P C, P^T Z over all views), alone, and "
+                   "torch.compile ms", "PyTorch / Eigen", "PyTorch / oneDNN", "PyTorch / bound"], rows) +
+            f"\nThe bound: three products of V B x K x D at the cores' peak of {100 / peak.least['float']:.0f} GFLOP/s in "
+            "float (multiply-adds between registers on all threads, measured in turn), and nothing else."
+            "\n\nThe three products a loss with gradients cannot do without (Z C^T, P C, P^T Z over all views), alone, and "
             "their share of the loss's time:\n\n" +
             table(["B, K, views", "Eigen's products ms", "share", "oneDNN's products ms", "share"], shares) +
             f"\nPeak memory above the inputs at B 4096, K 3000, D 128, 8 views, float: {memory:.0f} MB "
@@ -140,17 +146,17 @@ def time_steps(options, programs, peers):
     for case, what in STEPS.items():
         repeats = 10 if case.startswith("quickstart") else 2
         ours = whole if case == "quickstart" else networks
-        in_turn(options.rounds, [(ours, case, repeats), (theirs, case, repeats), (peak, "bf16_teraflop", 1)])
+        in_turn(options.rounds, [(ours, case, repeats), (theirs, case, repeats), (peak, "bf16", 1)])
         t, peer, work = ours.least[case], theirs.least[case], flops(case)
-        bound = work / 1e12 * peak.least["bf16_teraflop"]
+        bound = work * peak.least["bf16"] / 1e11
         rows.append([what, milliseconds(t), milliseconds(peer), f"**{t / peer:.2f}**", f"{work / 1e9:.0f}",
                      f"{bound / t:.0%}"])
         results[case] = dict(seconds=t, eager=peer, flops=work, bound=bound)
-    results["bf16_teraflop"] = peak.least["bf16_teraflop"]
+    results["bf16_peak_flops"] = 1e11 / peak.least["bf16"]
     text = ("### Training steps, bf16\n\n" +
             table(["step", "ms", "PyTorch ms (channels_last, bf16 autocast)", "ours / PyTorch", "GFLOP",
                    "of the cores' peak"], rows) +
-            f"\nThe cores' peak: {1 / peak.least['bf16_teraflop']:.2f} TFLOP/s of bfloat16 dot products between registers "
+            f"\nThe cores' peak: {0.1 / peak.least['bf16']:.2f} TFLOP/s of bfloat16 dot products between registers "
             "on all threads, measured in turn with the steps.\n")
     return text, results
 
