@@ -90,7 +90,7 @@ void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normaliz
 }
 
 /// The random views of an image: for each CropSpec in turn, `count` of them. Immutable, so any number of threads may
-/// share one; a thread allocates working memory at its first image (and when a later one needs more), never again.
+/// share one; a thread allocates working memory at its first image, and when one is of another size, never else.
 template <class Device>
 class BasicMultiCropSampler {
  public:

@@ -6,6 +6,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 
@@ -17,7 +18,8 @@
 namespace swav {
 namespace detail {
 
-/// A thread's working memory for crops; it only grows.
+/// A thread's working memory for crops; it only grows, and one crop asks for as much as any crop of that size from an
+/// image of that size needs: after its first image a thread allocates nothing.
 struct CropWorkspace {
   template <class T>
   using Buffer = typename BasicEigenDevice<EigenProduct>::template Buffer<T>;
@@ -57,7 +59,7 @@ class CropRenderer {
   }
 
   void render() {
-    if (radius_ > 0) prepare_blur();
+    prepare_blur();
     int first = 0;
     int last = next_contrast(first);
     resample(last);
@@ -90,12 +92,15 @@ class CropRenderer {
     return from;
   }
 
+  /// An axis of the whole image: no box needs more taps.
+  [[nodiscard]] ResampleAxis longest(Index in) const { return {in, size_, plan_.interpolation}; }
+
   /// A flip reverses the order of the outputs. Outputs that only pad the last block have no weights.
   [[nodiscard]] HorizontalFilter prepare_filter() {
-    const ResampleAxis axis{plan_.box.width, size_, plan_.interpolation};
+    const ResampleAxis axis{plan_.box.width, size_, plan_.interpolation}, widest = longest(image_.width);
     const Index blocks = stride_ / crop_lanes;
     const Index taps_each = axis.max_taps();
-    float* taps = work_.taps.reserve(size_ * taps_each);
+    float* taps = work_.taps.reserve(size_ * widest.max_taps());
     ResampleAxis::Window* windows = work_.windows.reserve(size_);
     Index* first = work_.first.reserve(blocks);
     Index span = 0;
@@ -109,7 +114,9 @@ class CropRenderer {
       }
       span = std::max(span, last - first[b]);
     }
-    float* weights = work_.filter.reserve(blocks * span * crop_lanes);
+    // Centres of a block's outputs are crop_lanes - 1 steps apart; a window reaches half its taps beyond them.
+    const auto centers = static_cast<Index>(std::ceil(widest.scale() * static_cast<double>(crop_lanes - 1)));
+    float* weights = work_.filter.reserve(blocks * (centers + widest.max_taps()) * crop_lanes);
     std::fill_n(weights, blocks * span * crop_lanes, 0.0f);
     for (Index b = 0; b < blocks; ++b) first[b] = std::min(first[b], axis.in - span);
     for (Index x = 0; x < size_; ++x) {
@@ -124,10 +131,10 @@ class CropRenderer {
   void resample(int last) {
     const HorizontalFilter filter = prepare_filter();
     const ResampleAxis axis{plan_.box.height, size_, plan_.interpolation};
-    float* taps = work_.taps.reserve(axis.max_taps());
+    float* taps = work_.taps.reserve(longest(image_.height).max_taps());
     const Index count = plan_.box.width * Channels;
     const Index combined_stride = whole_lanes(count);
-    float* combined = work_.combined.reserve(row_group * combined_stride);
+    float* combined = work_.combined.reserve(std::max(row_group * whole_lanes(image_.width * Channels), stride_));
     constexpr float unit = std::same_as<T, std::uint8_t> ? 1.0f / 255.0f : 1.0f;
     for (Index y = 0; y < size_; y += row_group) {
       const Index group = std::min<Index>(row_group, size_ - y);
@@ -189,9 +196,10 @@ class CropRenderer {
   }
 
   void prepare_blur() {
-    float* weights = work_.border.reserve(whole_lanes(radius_ + 1) + size_ + 2 * radius_);
-    gaussian_weights(photometry_.blur_sigma, radius_, weights);
-    work_.rows.reserve(2 * radius_ + 1);
+    const Index widest = size_ - 1;  // blur_radius gives no more
+    float* weights = work_.border.reserve(whole_lanes(widest + 1) + size_ + 2 * widest);
+    work_.rows.reserve(2 * widest + 1);
+    if (radius_ > 0) gaussian_weights(photometry_.blur_sigma, radius_, weights);
   }
   [[nodiscard]] const float* blur_weights() const { return work_.border.data(); }
 
@@ -211,7 +219,7 @@ class CropRenderer {
   }
 
   void blur_columns() {
-    float* blurred = work_.combined.reserve(stride_);
+    float* blurred = work_.combined.data();
     const float** rows = work_.rows.data();
     for (int c = 0; c < Channels; ++c)
       for (Index y = 0; y < size_; ++y) {
