@@ -13,16 +13,29 @@
 
 namespace swav {
 
+/// What feature_spread keeps between calls.
+template <class Device = EigenDevice>
+using SpreadWorkspace = typename StatisticsPasses<Device>::Workspace;
+
 /// The mean over dimensions of the standard deviation of unit rows: about 1/sqrt(D) when the features (n x D) fill the
 /// sphere, 0 when they have collapsed to a point (Chen and He, "Exploring simple Siamese representation learning",
-/// 2021, section 4.1). Throws InvalidInput if empty or not finite. O(n D).
-template <std::floating_point Scalar, class Device = EigenDevice>
-[[nodiscard]] double feature_spread(MatrixView<const Scalar> features, const Device& device = Device{}) {
+/// 2021, section 4.1). Throws InvalidInput if empty or not finite. O(n D). Calls with the same workspace allocate
+/// nothing after the first of a shape.
+template <std::floating_point Scalar, class Device>
+[[nodiscard]] double feature_spread(MatrixView<const Scalar> features, const Device& device,
+                                    SpreadWorkspace<Device>& workspace) {
   detail::require(features.rows >= 1 && features.cols >= 1, "features: ", features.rows, " x ", features.cols,
                   " found, 1 row and 1 column or more wanted");
-  const double spread = StatisticsPasses<Device>::template spread<Scalar>(device, features);
+  const double spread = StatisticsPasses<Device>::template spread<Scalar>(device, features, workspace);
   detail::require(std::isfinite(spread), "features: a value that is not finite found, finite values wanted");
   return spread;
+}
+
+/// The same with a workspace of its own.
+template <std::floating_point Scalar, class Device = EigenDevice>
+[[nodiscard]] double feature_spread(MatrixView<const Scalar> features, const Device& device = Device{}) {
+  SpreadWorkspace<Device> workspace;
+  return feature_spread<Scalar>(features, device, workspace);
 }
 
 /// The prototype of largest score for each row: embeddings is n x D, of any length a row, prototypes K x D with unit

@@ -30,9 +30,9 @@ struct ProbePasses;
 /// Static functions:
 ///   assign<Scalar>(device, embeddings, prototypes, int* assignments) -> bool
 ///     The arg max over k of embeddings_b . prototypes_k, the lowest of equals; false if a score is not finite.
-///   spread<Scalar>(device, features) -> double
+///   spread<Scalar>(device, features, workspace) -> double
 ///     The mean over columns of the standard deviation (of n) of the rows divided by their norms; NaN if an entry is
-///     not finite.
+///     not finite. Workspace only ever grows.
 template <class Device>
 struct StatisticsPasses;
 

@@ -27,11 +27,12 @@ struct ProbePasses<BasicEigenDevice<Product>> {
   template <class Scalar>
   static bool moments(const Device& device, MatrixView<const Scalar> features, double* mean, double* deviation) {
     const auto rows = static_cast<double>(features.rows);
-    detail::column_sums(device, features.rows, features.cols, mean, [&](Index r, double* sums) {
+    typename Device::template Buffer<double> storage;
+    detail::column_sums(device, features.rows, features.cols, mean, storage, [&](Index r, double* sums) {
       for (Index c = 0; c < features.cols; ++c) sums[c] += static_cast<double>(features(r, c));
     });
     for (Index c = 0; c < features.cols; ++c) mean[c] /= rows;
-    detail::column_sums(device, features.rows, features.cols, deviation, [&](Index r, double* sums) {
+    detail::column_sums(device, features.rows, features.cols, deviation, storage, [&](Index r, double* sums) {
       for (Index c = 0; c < features.cols; ++c) {
         const double off = static_cast<double>(features(r, c)) - mean[c];
         sums[c] += off * off;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <vector>
 
 #include "swav/backend/eigen/column_sums.hpp"
 #include "swav/backend/eigen/product.hpp"
@@ -15,6 +14,10 @@ namespace swav {
 template <class Product>
 struct StatisticsPasses<BasicEigenDevice<Product>> {
   using Device = BasicEigenDevice<Product>;
+
+  struct Workspace {
+    typename Device::template Buffer<double> mean, squares, groups;
+  };
 
   template <class Scalar>
   static bool assign(const Device& device, MatrixView<const Scalar> embeddings, MatrixView<const Scalar> prototypes,
@@ -41,7 +44,7 @@ struct StatisticsPasses<BasicEigenDevice<Product>> {
   }
 
   template <class Scalar>
-  static double spread(const Device& device, MatrixView<const Scalar> features) {
+  static double spread(const Device& device, MatrixView<const Scalar> features, Workspace& workspace) {
     const Index cols = features.cols;
     const auto rows = static_cast<double>(features.rows);
     const auto inverse_norm = [&](const Scalar* row) {
@@ -49,21 +52,21 @@ struct StatisticsPasses<BasicEigenDevice<Product>> {
       for (Index c = 0; c < cols; ++c) sum += static_cast<double>(row[c]) * static_cast<double>(row[c]);
       return sum > 0 ? 1 / std::sqrt(sum) : 0.0;
     };
-    std::vector<double> mean(static_cast<std::size_t>(cols)), squares(static_cast<std::size_t>(cols));
-    detail::column_sums(device, features.rows, cols, mean.data(), [&](Index r, double* sums) {
+    double *const mean = workspace.mean.reserve(cols), *const squares = workspace.squares.reserve(cols);
+    detail::column_sums(device, features.rows, cols, mean, workspace.groups, [&](Index r, double* sums) {
       const double scale = inverse_norm(features.row(r));
       for (Index c = 0; c < cols; ++c) sums[c] += static_cast<double>(features(r, c)) * scale;
     });
-    for (double& value : mean) value /= rows;
-    detail::column_sums(device, features.rows, cols, squares.data(), [&](Index r, double* sums) {
+    for (Index c = 0; c < cols; ++c) mean[c] /= rows;
+    detail::column_sums(device, features.rows, cols, squares, workspace.groups, [&](Index r, double* sums) {
       const double scale = inverse_norm(features.row(r));
       for (Index c = 0; c < cols; ++c) {
-        const double off = static_cast<double>(features(r, c)) * scale - mean[static_cast<std::size_t>(c)];
+        const double off = static_cast<double>(features(r, c)) * scale - mean[c];
         sums[c] += off * off;
       }
     });
     double total = 0;
-    for (const double square : squares) total += std::sqrt(square / rows);
+    for (Index c = 0; c < cols; ++c) total += std::sqrt(squares[c] / rows);
     return total / static_cast<double>(cols);
   }
 };
