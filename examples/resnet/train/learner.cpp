@@ -1,13 +1,14 @@
 // The learner's step: crops, network, codes and loss, gradients, update. In: images. Out: measurements.
 #include "train/learner.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <exception>
 
 #include "swav/core/error.hpp"
-#include "swav/evaluate/statistics.hpp"
 #include "swav/optim/schedule.hpp"
 #include "train/data_order.hpp"
 
@@ -119,8 +120,7 @@ void Learner::load_batch() {
   std::array<float*, 2> inputs{network_->input(0).data(),
                                options_.small_crops > 0 ? network_->input(1).data() : nullptr};
   std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic, 4)
-  for (Index b = 0; b < batch; ++b) {
+  const auto crop = [&](Index b) {
     try {
       std::array<float*, most_views> outputs;
       for (Index v = 0; v < views; ++v) {
@@ -138,6 +138,15 @@ void Learner::load_batch() {
 #pragma omp critical(swav_load_batch)
       failure = std::current_exception();
     }
+  };
+#pragma omp parallel
+  {
+    // One image for each thread, whoever is late: a thread allocates at its first image, so all do in the first step.
+    const Index threads = std::min<Index>(batch, omp_get_num_threads());
+#pragma omp for schedule(static, 1) nowait
+    for (Index b = 0; b < threads; ++b) crop(b);
+#pragma omp for schedule(dynamic, 4)
+    for (Index b = threads; b < batch; ++b) crop(b);
   }
   if (failure) std::rethrow_exception(failure);
 }
@@ -156,12 +165,12 @@ StepMetrics Learner::checked_step() {
   const MatrixView<const float> z = network_->forward();
   bank_.normalize();
   loss_.step_into(z, bank_, crops_.views(), loss_step_);
-  StepMetrics metrics{
-      .loss = loss_step_.value,
-      .code_entropy = loss_step_.codes_entropy,
-      .prototypes_used = loss_step_.prototypes_used,
-      .feature_spread = std::sqrt(static_cast<double>(z.cols)) *
-                        feature_spread(z.middle_rows(0, options_.batch_size), EigenDevice(options_.threads))};
+  StepMetrics metrics{.loss = loss_step_.value,
+                      .code_entropy = loss_step_.codes_entropy,
+                      .prototypes_used = loss_step_.prototypes_used,
+                      .feature_spread = std::sqrt(static_cast<double>(z.cols)) *
+                                        feature_spread(z.middle_rows(0, options_.batch_size),
+                                                       EigenDevice(options_.threads), spread_workspace_)};
   network_->backward(loss_step_.grad_embeddings);
   metrics.learning_rate =
       warmup_cosine({.start = options_.start_learning_rate,

@@ -11,6 +11,7 @@
 #include "model/network.hpp"
 #include "swav/backend/eigen/onednn_product.hpp"
 #include "swav/crops/multi_crop.hpp"
+#include "swav/evaluate/statistics.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 #include "swav/prototypes/bank.hpp"
 #include "train/optimizer.hpp"
@@ -75,6 +76,7 @@ class Learner {
   PrototypeBank<float, LossDevice> bank_;
   SwappedPredictionLoss<float, LossDevice> loss_;
   SwappedPredictionStep<float, LossDevice> loss_step_;
+  SpreadWorkspace<EigenDevice> spread_workspace_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<Index> order_;
   Index order_epoch_ = -1;
