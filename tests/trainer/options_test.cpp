@@ -78,6 +78,10 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(has(complaint({"--preset", "imagenet"}), "fashion-mnist-quick"));
   CHECK(has(complaint({"--data", "mnist"}), "--data"));
   CHECK(has(complaint({"--depth", "12"}), "--depth: 12 found, 10, 18, 34 or 50 wanted"));
+  for (const char* width : {"-16", "0", "8", "24"})
+    CHECK(complaint({"--width", width}) ==
+          "--width: " + std::string(width) + " found, a positive multiple of 16 wanted");
+  CHECK(complaint({"--width", "48"}).empty());
   CHECK(has(complaint({"--lr", "fast"}), "--lr"));
   CHECK(has(complaint({"--lr", "-1"}), "--lr: -1"));
   CHECK(has(complaint({"--lr", "nan"}), "--lr"));

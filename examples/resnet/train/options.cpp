@@ -33,7 +33,8 @@ void range(const char* flag, const std::array<double, 2>& value, double highest)
 void validate(const TrainOptions& o) {
   detail::require(o.depth == 10 || o.depth == 18 || o.depth == 34 || o.depth == 50, "--depth: ", o.depth,
                   " found, 10, 18, 34 or 50 wanted");
-  at_least("--width", o.width, 1);
+  // oneDNN's fast kernels take channels in blocks of 16; with others a step takes many times as long.
+  detail::require(o.width > 0 && o.width % 16 == 0, "--width: ", o.width, " found, a positive multiple of 16 wanted");
   at_least("--hidden", o.hidden, 1);
   at_least("--embedding", o.embedding, 2);
 

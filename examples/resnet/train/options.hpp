@@ -87,7 +87,8 @@ void visit_options(Options& o, Visit&& visit) {
         o.data_dir);
 
   visit(OptionInfo{"Network", "--depth", "ResNet depth: 10, 18, 34 or 50"}, o.depth);
-  visit(OptionInfo{"Network", "--width", "Channels of the first stage; 64 is torchvision's"}, o.width);
+  visit(OptionInfo{"Network", "--width", "Channels of the first stage, a multiple of 16; 64 is torchvision's"},
+        o.width);
   visit(
       OptionInfo{
           "Network", "--stem", "small: 3x3 stride 1; imagenet: 7x7 stride 2 and pooling", false, {"small", "imagenet"}},
