@@ -26,7 +26,7 @@ std::map<std::string, Setting> settings() {
   return {
       {"quickstart_network",
        {{.depth = 10, .width = 16, .channels = 1, .head_hidden = 256, .embedding = 128},
-        {{256, 28}, {256, 20}},
+        {{256, 24}, {256, 18}},
         false}},
       {"resnet18", {{.depth = 18, .width = 64, .channels = 3, .head = false}, {{128, 32}}, true}},
       {"resnet50", {{.depth = 50, .width = 64, .small_stem = false, .channels = 3, .head = false}, {{16, 224}}, true}},

@@ -127,7 +127,7 @@ def time_loss(options, programs, peers):
 
 
 STEPS = {
-    "quickstart": "quickstart, whole step: crops, network, codes, loss, AdamW; 128 images",
+    "quickstart": "quickstart, whole step: crops, network, codes, loss, SGD; 128 images",
     "quickstart_network": "quickstart's network, forward and backward",
     "resnet18": "ResNet-18, 128 x 3 x 32 x 32, with SGD",
     "resnet50": "ResNet-50, 16 x 3 x 224 x 224, with SGD",

@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.resnet import BasicBlock
 
-BATCH, WIDTH, HIDDEN, DIMENSION, PROTOTYPES = 128, 16, 256, 128, 300
-LARGE, SMALL = dict(size=28, scale=(0.25, 1.0)), dict(size=20, scale=(0.1, 0.4))
+BATCH, WIDTH, HIDDEN, DIMENSION, PROTOTYPES = 128, 16, 256, 128, 100
+LARGE, SMALL = dict(size=24, scale=(0.3, 1.0)), dict(size=18, scale=(0.15, 0.5))
 
 
 class Network(nn.Module):
@@ -86,7 +86,7 @@ def quickstart():
     torch.manual_seed(0)
     images = torch.rand(10_000, 1, 28, 28)
     network = Network()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.3, momentum=0.9, weight_decay=1e-4)
 
     def work():
         batch = images[torch.randint(len(images), (BATCH,))]

@@ -25,11 +25,11 @@ struct TrainOptions {
   int embedding = 128;
 
   int large_crops = 2;
-  int large_size = 28;
-  std::array<double, 2> large_scale = {0.25, 1.0};
+  int large_size = 24;
+  std::array<double, 2> large_scale = {0.3, 1.0};
   int small_crops = 2;
-  int small_size = 20;
-  std::array<double, 2> small_scale = {0.1, 0.4};
+  int small_size = 18;
+  std::array<double, 2> small_scale = {0.15, 0.5};
   double flip = 0.5;
   double brightness = 0.6;
   double contrast = 0.6;
@@ -40,7 +40,7 @@ struct TrainOptions {
   double blur = 0.0;
   std::array<double, 2> blur_sigma = {0.1, 2.0};
 
-  int prototypes = 300;
+  int prototypes = 100;
   double temperature = 0.1;
   double epsilon = 0.05;
   int sinkhorn_iterations = 3;
@@ -48,15 +48,15 @@ struct TrainOptions {
   int freeze_prototypes = 50;
 
   int batch_size = 128;
-  int epochs = 7;
-  std::string optimizer = "adamw";
+  int epochs = 8;
+  std::string optimizer = "sgd";
   bool larc = false;
   double start_learning_rate = 0.0;
-  double learning_rate = 0.003;
+  double learning_rate = 0.3;
   double final_learning_rate = 0.0;
   double warmup_epochs = 0.5;
   double momentum = 0.9;
-  double weight_decay = 0.01;
+  double weight_decay = 1e-4;
   std::string precision = "auto";
   std::uint64_t seed = 0;
   int threads = 0;

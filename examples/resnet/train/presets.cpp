@@ -6,6 +6,8 @@
 namespace swav::resnet {
 namespace {
 
+// The defaults. Crops are smaller than the images: what is in them then has the size that it has in a whole image, which
+// is what features are taken from, and a step costs less.
 TrainOptions fashion_mnist_quick() { return {.preset = "fashion-mnist-quick"}; }
 
 // A minute's worth of steps, to see that everything works.
@@ -21,14 +23,10 @@ TrainOptions fashion_mnist_smoke() {
 TrainOptions fashion_mnist_best() {
   TrainOptions o = fashion_mnist_quick();
   o.preset = "fashion-mnist-best";
-  o.depth = 18;
-  o.width = 32;
+  o.width = 64;
+  o.hidden = 512;
   o.small_crops = 4;
-  o.small_size = 18;
-  o.large_scale = {0.3, 1.0};
-  o.small_scale = {0.15, 0.5};
-  o.epochs = 20;
-  o.warmup_epochs = 1;
+  o.epochs = 10;
   return o;
 }
 
@@ -53,6 +51,7 @@ TrainOptions cifar10() {
           .freeze_prototypes = 390,
           .batch_size = 128,
           .epochs = 200,
+          .optimizer = "adamw",
           .learning_rate = 0.001,
           .warmup_epochs = 2,
           .weight_decay = 1e-4,
@@ -82,7 +81,6 @@ TrainOptions stl10() {
           .freeze_prototypes = 800,
           .batch_size = 256,
           .epochs = 100,
-          .optimizer = "sgd",
           .larc = true,
           .learning_rate = 0.6,
           .final_learning_rate = 0.0006,
