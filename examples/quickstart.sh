@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SwAV on 60,000 real images from one command: installs what is missing, builds Release for this CPU into
 # build/quickstart, trains on Fashion-MNIST, evaluates, and names the report to open.
-#   bash examples/quickstart.sh                  some 5 to 6 minutes of training on 2 cores (docs/results.md)
+#   bash examples/quickstart.sh                  under 5 minutes of training on 2 cores (docs/results.md)
 #   bash examples/quickstart.sh --smoke          120 steps only, to see that everything works
 #   bash examples/quickstart.sh [--smoke] ...    whatever follows goes to swav-train (see its --help)
 set -euo pipefail
