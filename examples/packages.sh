@@ -7,8 +7,8 @@ swav_build_packages=(g++ cmake ninja-build libeigen3-dev doctest-dev libdnnl-dev
   libcli11-dev zlib1g-dev libpng-dev)
 # 60,000 training and 10,000 test images, in /usr/share/datasets.
 swav_data_packages=(dataset-fashion-mnist)
-# A second compiler, for the headers and the thread sanitizer; OpenMP for it.
-swav_test_packages=(clang libomp-dev ccache)
+# A second compiler, for the headers and the thread sanitizer; OpenMP for it. Another oneDNN comes by pip.
+swav_test_packages=(clang libomp-dev ccache python3-venv)
 
 swav_missing_packages() {
   local package

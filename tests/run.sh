@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds Release for this CPU into build/ and runs every test; then the library's tests under
-# AddressSanitizer with UndefinedBehaviorSanitizer, and, built by clang, under ThreadSanitizer.
+# Installs what is missing, builds Release for this CPU into build/ and runs every test, the network's on oneDNN 3.x
+# from PyPI, too; then the library's tests under AddressSanitizer with UndefinedBehaviorSanitizer, and, built by clang,
+# under ThreadSanitizer.
 #   bash tests/run.sh           as said
 #   bash tests/run.sh --quick   without the sanitizers
 #   bash tests/run.sh --long    the trainer and the examples under AddressSanitizer, too
@@ -35,6 +36,8 @@ run() {
   ctest --preset "$1" -j "$jobs" --no-tests=error "${@:2}"
 }
 
+# oneDNN 3's packages are made for x86-64 alone.
+if [[ $(uname -m) == x86_64 ]]; then bash tests/resnet/onednn3.sh fetch build/onednn3; fi
 build release all
 run release
 if [[ $mode == ordinary ]]; then
