@@ -57,9 +57,12 @@ long swav::test::allocations_of_this_thread() { return thread_count; }
 
 namespace {
 
-void* counted_allocation(std::size_t size, std::size_t alignment) {
+void* counted_allocation(std::size_t size, std::size_t alignment) noexcept {
   const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-  void* const p = aligned_alloc(alignment, rounded > 0 ? rounded : alignment);
+  return aligned_alloc(alignment, rounded > 0 ? rounded : alignment);
+}
+
+void* checked(void* p) {
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
@@ -67,8 +70,17 @@ void* counted_allocation(std::size_t size, std::size_t alignment) {
 }  // namespace
 
 // Not inlined: g++ takes one that it sees through, beside another that it does not, for a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t size) { return counted_allocation(size, alignof(std::max_align_t)); }
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  return checked(counted_allocation(size, alignof(std::max_align_t)));
+}
 [[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+  return checked(counted_allocation(size, static_cast<std::size_t>(alignment)));
+}
+// AddressSanitizer's own do not go through those above, as the standard library's do.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted_allocation(size, alignof(std::max_align_t));
+}
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   return counted_allocation(size, static_cast<std::size_t>(alignment));
 }
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
