@@ -271,3 +271,39 @@ TEST_CASE("bad statistics' input is named") {
   CHECK_THROWS_WITH_AS(prototype_usage(std::vector<int>{3}, 3), "assignments: 3 found, 0 to 2 wanted", InvalidInput);
   CHECK_THROWS_AS(prototype_usage(std::vector<int>{-1}, 3), InvalidInput);
 }
+
+TEST_CASE_TEMPLATE("features as large and as small as the scalar allows", Scalar, float, double) {
+  const Scalar huge = std::numeric_limits<Scalar>::max() / 8, tiny = std::numeric_limits<Scalar>::min();
+  RowMatrix<Scalar> train = RowMatrix<Scalar>::Constant(4, 8, -huge);
+  train.row(3).setConstant(Scalar(1));
+  const std::vector<int> labels = {0, 0, 0, 1};
+  for (const Scalar size : {huge, Scalar(1)}) {
+    const RowMatrix<Scalar> test = RowMatrix<Scalar>::Constant(1, 8, size);
+    CHECK(KnnClassifier<Scalar>({.neighbors = 4}).predict(train, labels, test) == std::vector<int>{1});
+  }
+  RowMatrix<Scalar> spread = RowMatrix<Scalar>::Identity(8, 8);
+  const double wanted = feature_spread<Scalar>(spread);
+  for (const Scalar size : {huge, tiny}) {
+    const RowMatrix<Scalar> scaled = spread * size;
+    CHECK(feature_spread<Scalar>(scaled) == doctest::Approx(wanted));
+  }
+}
+
+TEST_CASE("views that are none are refused") {
+  std::vector<float> memory(32, 1.0f);
+  const std::vector<int> labels = {0, 1, 0, 1};
+  const RowMatrix<float> sound = RowMatrix<float>::Ones(4, 4);
+  const MatrixView<const float> bad[] = {{memory.data(), 4, 4, 3}, {nullptr, 4, 4}, {memory.data(), -4, 4}};
+  for (const MatrixView<const float>& view : bad) {
+    const KnnClassifier<float> knn({.neighbors = 1});
+    CHECK_THROWS_AS(knn.predict(view, labels, sound), InvalidInput);
+    CHECK_THROWS_AS(knn.predict(sound, labels, view), InvalidInput);
+    LinearProbe<float> probe;
+    CHECK_THROWS_AS(probe.fit(view, labels), InvalidInput);
+    probe.fit(sound, labels);
+    CHECK_THROWS_AS(probe.predict(view), InvalidInput);
+    CHECK_THROWS_AS(feature_spread<float>(view), InvalidInput);
+    CHECK_THROWS_AS(assign_prototypes<float>(view, sound), InvalidInput);
+    CHECK_THROWS_AS(assign_prototypes<float>(sound, view), InvalidInput);
+  }
+}

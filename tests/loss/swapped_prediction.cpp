@@ -398,6 +398,12 @@ TEST_CASE_TEMPLATE("bad input is a named error and leaves the step as it was", S
   refused(RowMatrix<Scalar>(18, 0), bank, 3, loss);
   refused(MatrixView<const Scalar>(), bank, 3, loss);
   refused(MatrixView<const Scalar>(z.data(), 18, 4, 5), bank, 3, loss);
+  refused(MatrixView<const Scalar>(z.data(), 18, 5, 4), bank, 3, loss);  // rows that overlap
+  refused(MatrixView<const Scalar>(nullptr, 18, 5), bank, 3, loss);
+  if constexpr (std::is_same_v<swav::Accumulator<Scalar>, float>) {
+    SwappedPredictionLoss<Scalar> too_sharp({.temperature = 1e-45, .embeddings = Embeddings::unit});
+    refused(RowMatrix<Scalar>::Zero(18, 5).eval(), bank, 3, too_sharp);  // 0 * (1/temperature) would be a NaN
+  }
   for (const auto embeddings : {Embeddings::raw, Embeddings::unit})
     for (const auto prototypes : {Prototypes::raw, Prototypes::unit}) {
       SwappedPredictionLoss<Scalar> with_options({.embeddings = embeddings, .prototypes = prototypes});

@@ -80,4 +80,19 @@ struct VectorView {
   [[nodiscard]] constexpr T* end() const { return data + size; }
 };
 
+namespace detail {
+
+/// Throws InvalidInput when a view cannot be one of a matrix: rows that overlap, no memory behind entries.
+template <class T>
+void check_view(const char* name, MatrixView<T> view) {
+  require(view.rows >= 0 && view.cols >= 0, name, ": shape ", view.rows, " x ", view.cols,
+          " found, 0 or more rows and columns wanted");
+  require(view.data != nullptr || view.size() == 0, name, ": a null pointer to ", view.rows, " x ", view.cols,
+          " entries found");
+  require(view.rows <= 1 || view.stride >= view.cols, name, ": stride ", view.stride, " found, the number of columns, ",
+          view.cols, ", or more wanted");
+}
+
+}  // namespace detail
+
 }  // namespace swav

@@ -38,6 +38,8 @@ class KnnClassifier {
   /// are 0 or more. Throws InvalidInput on other shapes and on entries that are not finite.
   [[nodiscard]] std::vector<int> predict(MatrixView<const Scalar> train_features, VectorView<const int> train_labels,
                                          MatrixView<const Scalar> test_features) const {
+    detail::check_view("train_features", train_features);
+    detail::check_view("test_features", test_features);
     detail::require(train_features.rows >= options_.neighbors && train_features.cols >= 1,
                     "train_features: ", train_features.rows, " x ", train_features.cols, " found, ", options_.neighbors,
                     " (neighbors) rows or more, 1 column or more wanted");

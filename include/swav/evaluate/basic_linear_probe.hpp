@@ -70,13 +70,14 @@ class LinearProbe {
   /// Fits to features (n x D) with a label, 0 or more, a row. Throws InvalidInput on other shapes and on entries that
   /// are not finite; the earlier fit then stays.
   ProbeFit fit(MatrixView<const Scalar> features, VectorView<const int> labels) {
+    detail::check_view("train_features", features);
     detail::require(features.rows >= 1 && features.cols >= 1, "train_features: ", features.rows, " x ", features.cols,
                     " found, 1 row and 1 column or more wanted");
     const int classes = detail::check_labels("train_labels", labels, features.rows);
     std::vector<double> mean(static_cast<std::size_t>(features.cols));
     std::vector<double> scale(static_cast<std::size_t>(features.cols));
     const bool finite = ProbePasses<Device>::template moments<Scalar>(device_, features, mean.data(), scale.data());
-    detail::require(finite, "train_features: a value that is not finite found, finite values wanted");
+    detail::require(finite, "train_features: a value that is not finite, or whose square is not, found; finite ones wanted");
     for (std::size_t c = 0; c < scale.size(); ++c) {
       scale[c] = options_.standardize ? 1 / (scale[c] + 1e-5) : 1.0;
       if (!options_.standardize) mean[c] = 0;
@@ -98,6 +99,7 @@ class LinearProbe {
   /// m >= 1 and the fit's D, and on entries that are not finite.
   [[nodiscard]] std::vector<int> predict(MatrixView<const Scalar> features) const {
     detail::require(!mean_.empty(), "predict: no fit found, fit() wanted first");
+    detail::check_view("features", features);
     detail::require(features.rows >= 1 && features.cols == static_cast<Index>(mean_.size()),
                     "features: ", features.rows, " x ", features.cols, " found, 1 row or more x ", mean_.size(),
                     " wanted");

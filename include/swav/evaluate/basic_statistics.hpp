@@ -24,6 +24,7 @@ using SpreadWorkspace = typename StatisticsPasses<Device>::Workspace;
 template <std::floating_point Scalar, class Device>
 [[nodiscard]] double feature_spread(MatrixView<const Scalar> features, const Device& device,
                                     SpreadWorkspace<Device>& workspace) {
+  detail::check_view("features", features);
   detail::require(features.rows >= 1 && features.cols >= 1, "features: ", features.rows, " x ", features.cols,
                   " found, 1 row and 1 column or more wanted");
   const double spread = StatisticsPasses<Device>::template spread<Scalar>(device, features, workspace);
@@ -43,6 +44,8 @@ template <std::floating_point Scalar, class Device = EigenDevice>
 template <std::floating_point Scalar, class Device = EigenDevice>
 [[nodiscard]] std::vector<int> assign_prototypes(MatrixView<const Scalar> embeddings,
                                                  MatrixView<const Scalar> prototypes, const Device& device = Device{}) {
+  detail::check_view("embeddings", embeddings);
+  detail::check_view("prototypes", prototypes);
   detail::require(prototypes.rows >= 1 && prototypes.cols >= 1, "prototypes: ", prototypes.rows, " x ", prototypes.cols,
                   " found, 1 row and 1 column or more wanted");
   detail::require(embeddings.rows >= 1 && embeddings.cols == prototypes.cols, "embeddings: ", embeddings.rows, " x ",

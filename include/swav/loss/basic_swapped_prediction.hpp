@@ -2,6 +2,7 @@
 // both gradients. Users include swav/loss/swapped_prediction.hpp, which adds the CPU backend.
 #pragma once
 
+#include <cmath>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -128,6 +129,9 @@ class SwappedPredictionLoss {
     call.z = prepare_rows(z, options_.embeddings == Embeddings::raw, z_unit_, z_norms_, z_length, "embeddings");
     call.c = prepare_rows(c, options_.prototypes == Prototypes::raw, c_unit_, c_norms_, c_length, "prototypes");
     const double largest = static_cast<double>(z_length) * static_cast<double>(c_length) / options_.temperature;
+    detail::require(std::isfinite(call.problem.inverse_temperature),
+                    "SwappedPredictionOptions.temperature: ", options_.temperature,
+                    " found, one whose reciprocal is in the scalar's range wanted");
     detail::require(largest <= static_cast<double>(std::numeric_limits<A>::max()) / 8,
                     "SwappedPredictionLoss: logits up to ", largest, " found, within the scalar's range wanted");
     workspace_.reserve(call.problem, device_);
@@ -135,6 +139,7 @@ class SwappedPredictionLoss {
   }
 
   void check_shapes(MatrixView<const Scalar> z, MatrixView<const Scalar> c, Index views) const {
+    detail::check_view("SwappedPredictionLoss: embeddings", z);
     detail::require(z.rows > 0, "SwappedPredictionLoss: embeddings without rows found, (views x samples) rows wanted");
     detail::require(z.cols == c.cols, "SwappedPredictionLoss: embeddings of dimension ", z.cols, " found, the bank's ",
                     c.cols, " wanted");

@@ -9,23 +9,12 @@
 #include <vector>
 
 #include "swav/backend/eigen/product.hpp"
+#include "swav/backend/eigen/row_norm.hpp"
 #include "swav/evaluate/passes.hpp"
 
 namespace swav {
 
 namespace detail {
-
-/// The reciprocal of a row's norm, which is at least 1e-12 (as PyTorch's normalize); not finite if the row is not.
-template <class Scalar>
-[[nodiscard]] Scalar inverse_norm(const Scalar* row, Index count) {
-  double sum = 0;
-  for (Index i = 0; i < count; ++i) {
-    const auto value = static_cast<double>(row[i]);
-    sum += value * value;
-  }
-  if (!std::isfinite(sum)) return std::numeric_limits<Scalar>::quiet_NaN();
-  return static_cast<Scalar>(1 / std::max(std::sqrt(sum), 1e-12));
-}
 
 /// The largest similarities of one test row so far, in descending order, with the rows they belong to.
 template <class Scalar>
@@ -36,26 +25,17 @@ class NearestRows {
 
   void clear() { std::fill_n(similarities_, capacity_, -std::numeric_limits<Scalar>::infinity()); }
 
-  /// Offers the rows first, ..., first + count - 1 with similarity scores[j] * scales[j]. Most are no better than the
-  /// worst that is kept, so a group of them is first looked at as a whole, without branches.
-  void offer(const Scalar* scores, const Scalar* scales, Index first, Index count) {
+  /// Offers the rows first, ..., first + count - 1 with these similarities. Most are no better than the worst that is
+  /// kept, so a group of them is first looked at as a whole, without branches.
+  void offer(const Scalar* similarities, Index first, Index count) {
     constexpr Index group = 64;
     for (Index start = 0; start < count; start += group) {
       const Index end = std::min(start + group, count);
       const Scalar bound = similarities_[capacity_ - 1];
-      Scalar candidates[group];
       int better = 0;
-      if (end - start == group) {
-        for (Index j = 0; j < group; ++j) {
-          candidates[j] = scores[start + j] * scales[start + j];
-          better += candidates[j] > bound;
-        }
-      } else {
-        for (Index j = start; j < end; ++j) candidates[j - start] = scores[j] * scales[j];
-        better = 1;
-      }
+      for (Index j = start; j < end; ++j) better += similarities[j] > bound;
       if (better == 0) continue;
-      for (Index j = 0; j < end - start; ++j) insert(candidates[j], first + start + j);
+      for (Index j = start; j < end; ++j) insert(similarities[j], first + j);
     }
   }
 
@@ -107,20 +87,12 @@ struct KnnPasses<BasicEigenDevice<Product>> {
   template <class Scalar>
   static bool classify(const Device& device, MatrixView<const Scalar> train, VectorView<const int> train_labels,
                        MatrixView<const Scalar> test, Index neighbors, double temperature, int* predictions) {
-    std::vector<Scalar> scales(static_cast<std::size_t>(train.rows));
     std::atomic<bool> finite = true;
-    device.for_shares(train.rows, [&](int, Index first, Index count) {
-      for (Index r = first; r < first + count; ++r) {
-        scales[static_cast<std::size_t>(r)] = detail::inverse_norm(train.row(r), train.cols);
-        if (!std::isfinite(scales[static_cast<std::size_t>(r)])) finite = false;
-      }
-    });
-    if (!finite) return false;
-
     // Blocks are the same for any number of threads, and so is the rounding of the products.
     const Index blocks = (test.rows + test_block - 1) / test_block;
     device.for_shares(blocks, [&](int, Index first_block, Index block_count) {
       RowMatrix<Scalar> unit(test_block, test.cols);
+      RowMatrix<Scalar> unit_train(std::min(train_block, train.rows), train.cols);
       RowMatrix<Scalar> scores(test_block, train_block);
       RowMatrix<Scalar> similarities(test_block, neighbors);
       RowMatrix<Index> rows(test_block, neighbors);
@@ -138,10 +110,14 @@ struct KnnPasses<BasicEigenDevice<Product>> {
         for (Index start = 0; start < train.rows; start += train_block) {
           const Index width = std::min(train_block, train.rows - start);
           const MatrixView<Scalar> out(scores.data(), count, width, train_block);
-          Product::multiply(left, Transpose::no, train.middle_rows(start, width), Transpose::yes, Scalar(1), Scalar(0),
-                            out);
-          for (Index r = 0; r < count; ++r)
-            nearest(similarities, rows, r).offer(out.row(r), scales.data() + start, start, width);
+          // Normalised anew for each block of test rows: little beside the product, and no copy of all of them.
+          if (!normalize(train.middle_rows(start, width), unit_train)) {
+            finite = false;
+            return;
+          }
+          const MatrixView<const Scalar> right(unit_train.data(), width, train.cols);
+          Product::multiply(left, Transpose::no, right, Transpose::yes, Scalar(1), Scalar(0), out);
+          for (Index r = 0; r < count; ++r) nearest(similarities, rows, r).offer(out.row(r), start, width);
         }
         for (Index r = 0; r < count; ++r)
           predictions[first + r] =
@@ -161,12 +137,14 @@ struct KnnPasses<BasicEigenDevice<Product>> {
     return {similarities.data() + r * similarities.cols(), rows.data() + r * rows.cols(), similarities.cols()};
   }
 
+  // Norms are at least 1e-12, as in PyTorch's normalize. False if an entry is not finite.
   template <class Scalar>
   static bool normalize(MatrixView<const Scalar> rows, RowMatrix<Scalar>& unit) {
     for (Index r = 0; r < rows.rows; ++r) {
-      const Scalar scale = detail::inverse_norm(rows.row(r), rows.cols);
-      if (!std::isfinite(scale)) return false;
-      for (Index c = 0; c < rows.cols; ++c) unit(r, c) = rows(r, c) * scale;
+      const detail::ConstArrayMap<Scalar> row(rows.row(r), rows.cols);
+      const double norm = std::max(detail::row_norm<double>(row), 1e-12);
+      if (!std::isfinite(norm)) return false;
+      unit.row(r).array() = (row.template cast<double>() / norm).template cast<Scalar>();
     }
     return true;
   }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "swav/backend/eigen/device.hpp"
+#include "swav/backend/eigen/row_norm.hpp"
 #include "swav/core/row_passes.hpp"
 
 namespace swav {
@@ -20,7 +21,7 @@ struct RowPasses<BasicEigenDevice<Product>> {
     device.for_shares(rows.rows, [&](int, Index first, Index count) {
       for (Index r = first; r < first + count; ++r) {
         const detail::ConstArrayMap<From> row(rows.row(r), rows.cols);
-        norms[r] = norm<A>(row);
+        norms[r] = detail::row_norm<A>(row);
         const A scale = norms[r] > A(0) ? A(1) / norms[r] : A(0);
         detail::ArrayMap<To> target(unit.row(r), unit.cols);
         // 1/norm overflows for a subnormal norm; dividing does not.
@@ -38,7 +39,7 @@ struct RowPasses<BasicEigenDevice<Product>> {
     using A = Accumulator<From>;
     A result = 0;
     for (Index r = 0; r < rows.rows; ++r) {
-      const A length = norm<A>(detail::ConstArrayMap<From>(rows.row(r), rows.cols));
+      const A length = detail::row_norm<A>(detail::ConstArrayMap<From>(rows.row(r), rows.cols));
       if (!std::isfinite(length)) return std::numeric_limits<A>::quiet_NaN();
       result = std::max(result, length);
     }
@@ -72,19 +73,6 @@ struct RowPasses<BasicEigenDevice<Product>> {
   }
 
  private:
-  // Scaled by the largest entry where the plain sum of squares over- or underflows.
-  template <class A, class Row>
-  static A norm(const Row& row) {
-    const A squares = row.template cast<A>().square().sum();
-    if (squares > std::numeric_limits<A>::min() / std::numeric_limits<A>::epsilon() &&
-        squares <= std::numeric_limits<A>::max())
-      return std::sqrt(squares);
-    if (!(squares == squares)) return squares;
-    const A magnitude = row.template cast<A>().abs().maxCoeff();
-    if (!(magnitude > A(0)) || !std::isfinite(magnitude)) return magnitude;
-    return magnitude * std::sqrt((row.template cast<A>() / magnitude).square().sum());
-  }
-
   template <class A>
   static A largest(const A* norms, Index count) {
     A result = 0;

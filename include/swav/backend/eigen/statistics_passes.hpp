@@ -7,6 +7,7 @@
 
 #include "swav/backend/eigen/column_sums.hpp"
 #include "swav/backend/eigen/product.hpp"
+#include "swav/backend/eigen/row_norm.hpp"
 #include "swav/evaluate/passes.hpp"
 
 namespace swav {
@@ -48,9 +49,8 @@ struct StatisticsPasses<BasicEigenDevice<Product>> {
     const Index cols = features.cols;
     const auto rows = static_cast<double>(features.rows);
     const auto inverse_norm = [&](const Scalar* row) {
-      double sum = 0;
-      for (Index c = 0; c < cols; ++c) sum += static_cast<double>(row[c]) * static_cast<double>(row[c]);
-      return sum > 0 ? 1 / std::sqrt(sum) : 0.0;
+      const auto norm = detail::row_norm<double>(detail::ConstArrayMap<Scalar>(row, cols));
+      return norm > 0 ? 1 / norm : 0.0;
     };
     double *const mean = workspace.mean.reserve(cols), *const squares = workspace.squares.reserve(cols);
     detail::column_sums(device, features.rows, cols, mean, workspace.groups, [&](Index r, double* sums) {
