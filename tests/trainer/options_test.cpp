@@ -84,6 +84,7 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(complaint({"--width", "48"}).empty());
   CHECK(has(complaint({"--lr", "fast"}), "--lr"));
   CHECK(has(complaint({"--lr", "-1"}), "--lr: -1"));
+  CHECK(complaint({"--seed", "-1"}) == "--seed: -1 found, 0 or more wanted");
   CHECK(has(complaint({"--lr", "nan"}), "--lr"));
   CHECK(has(complaint({"--epsilon", "0"}), "--epsilon: 0"));
   CHECK(has(complaint({"--large-scale", "0.9", "0.3"}), "--large-scale"));

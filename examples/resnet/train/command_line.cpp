@@ -19,6 +19,11 @@ std::string preset_help() {
   return text;
 }
 
+// CLI11 would take -1 for the largest number.
+std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? text + " found, 0 or more wanted" : "";
+}
+
 void add_sources(CLI::App& app, TrainOptions& options) {
   app.add_option("--preset", options.preset, preset_help())->group("Run")->capture_default_str()->take_last();
   app.add_option("--output", options.output, "Folder of the run (default: runs/PRESET-seedSEED)")
@@ -38,6 +43,7 @@ class AddOption {
     if (!info.choices.empty()) option->check(CLI::IsMember(info.choices));
     // A later argument overrides an earlier one, so that scripts can append to theirs.
     if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) option->take_last();
+    if constexpr (std::is_unsigned_v<T>) option->check(CLI::Validator(not_negative, ""));
   }
   void operator()(const OptionInfo& info, bool& value) const {
     const std::string both = std::string(info.flag) + ",!--no-" + record_name(info);
@@ -74,7 +80,7 @@ CommandLine parse_command_line(int count, const char* const* arguments) {
     first.set_help_flag();
     first.allow_extras();
     add_sources(first, sources);
-    first.add_option("--seed", sources.seed)->take_last();
+    first.add_option("--seed", sources.seed)->take_last()->check(CLI::Validator(not_negative, ""));
     first.parse(count, arguments);
     TrainOptions base = preset_options(sources.preset);
     base.seed = sources.seed;
