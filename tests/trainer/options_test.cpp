@@ -90,6 +90,7 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(has(complaint({"--large-scale", "0.9", "0.3"}), "--large-scale"));
   CHECK(has(complaint({"--large-crops", "1"}), "--large-crops: 1"));
   CHECK(has(complaint({"--crops-for-assign", "2"}), "--crops-for-assign: 2"));
+  CHECK(complaint({"--crops-for-assign", "0", "0"}) == "--crops-for-assign: 0 found twice, distinct views wanted");
   CHECK(has(complaint({"--batch-size", "1"}), "--batch-size: 1"));
   CHECK(has(complaint({"--larc"}), "--larc"));
   CHECK(has(complaint({"--resume", "--overwrite"}), "--overwrite"));

@@ -1,6 +1,7 @@
 // Checks and records of settings. In: TrainOptions or their JSON. Out: the other, or a named error.
 #include "train/options.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -61,9 +62,12 @@ void validate(const TrainOptions& o) {
   above_zero("--epsilon", o.epsilon);
   at_least("--sinkhorn-iterations", o.sinkhorn_iterations, 1);
   detail::require(!o.crops_for_assign.empty(), "--crops-for-assign: none found, at least one view wanted");
-  for (const int view : o.crops_for_assign)
+  for (const int view : o.crops_for_assign) {
     detail::require(view >= 0 && view < o.large_crops, "--crops-for-assign: ", view, " found, a large crop (0 to ",
                     o.large_crops - 1, ") wanted");
+    detail::require(std::count(o.crops_for_assign.begin(), o.crops_for_assign.end(), view) == 1,
+                    "--crops-for-assign: ", view, " found twice, distinct views wanted");
+  }
   at_least("--freeze-prototypes", o.freeze_prototypes, 0);
 
   at_least("--batch-size", o.batch_size, 2);
