@@ -166,6 +166,17 @@ TEST_CASE("checkpoints that are damaged, foreign or of another network are refus
   }
 }
 
+TEST_CASE("a folder in a checkpoint's place is no run, and is left alone") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  TrainOptions options = tiny_options(folder / "data", folder / "run");
+  std::filesystem::create_directories(checkpoint_path(folder / "run"));
+  CHECK_FALSE(has_checkpoint(folder / "run"));
+  options.overwrite = true;
+  CHECK_THROWS_AS(run_training(options), FileError);
+  CHECK(std::filesystem::is_directory(checkpoint_path(folder / "run")));
+}
+
 TEST_CASE("settings that the data cannot meet are named") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");

@@ -27,7 +27,7 @@ std::string checkpoint_path(const std::filesystem::path& folder) {
 
 bool has_checkpoint(const std::filesystem::path& folder) {
   std::error_code error;
-  return std::filesystem::exists(checkpoint_path(folder), error);
+  return std::filesystem::is_regular_file(checkpoint_path(folder), error);
 }
 
 void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& options, Learner& learner,

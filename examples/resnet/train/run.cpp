@@ -46,8 +46,8 @@ void prepare_folder(const TrainOptions& options) {
   std::filesystem::create_directories(folder, error);
   if (error) throw FileError(options.output, "cannot be created (" + error.message() + ")");
   if (options.resume) return;
-  std::filesystem::remove(checkpoint_path(folder));
-  std::filesystem::remove(folder / "report.html");
+  for (const std::filesystem::path& old : {std::filesystem::path(checkpoint_path(folder)), folder / "report.html"})
+    if (std::filesystem::is_regular_file(old)) std::filesystem::remove(old);
 }
 
 class Run {
