@@ -87,7 +87,8 @@ TEST_CASE("kill -9 at random moments, then --resume: the same as if nothing had 
   const std::vector<std::string> killed = tiny_arguments(folder / "data", folder / "killed") + many_steps;
   int status = 0, kills = 0;
   for (int attempt = 0; attempt < 12; ++attempt) {
-    const TrainProcess program(killed + std::vector<std::string>{"--resume"}, folder.path());
+    const TrainProcess program(killed + std::vector<std::string>{"--preset", "fashion-mnist-quick", "--resume"},
+                               folder.path());
     if (attempt > 0) await_checkpoint(folder / "killed");
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(250000)));
     program.send(SIGKILL);

@@ -29,7 +29,10 @@ void add_sources(CLI::App& app, TrainOptions& options) {
   app.add_option("--output", options.output, "Folder of the run (default: runs/PRESET-seedSEED)")
       ->group("Run")
       ->take_last();
-  app.add_flag("--resume", options.resume, "Continue the run in --output from its checkpoint")->group("Run");
+  app.add_flag("--resume", options.resume, 
+              "Continue the run in --output from its checkpoint; where none was written yet, an error without --preset, "
+              "a start from the beginning with it")
+      ->group("Run");
   app.add_flag("--overwrite", options.overwrite, "Replace the run in --output")->group("Run");
 }
 
@@ -106,6 +109,8 @@ CommandLine parse_command_line(int count, const char* const* arguments) {
     }
     options.output = sources.output;
     detail::require(!options.resume || !options.overwrite, "--overwrite: found with --resume, one of them wanted");
+    detail::require(!options.resume || resuming || preset_given, "--resume: no ", checkpoint_path(options.output),
+                    " found; the --output of a run, or a --preset to start one with, wanted");
     validate(options);
     if (resuming) require_same_run(base, options);
     return {.options = options};
