@@ -116,6 +116,10 @@ TEST_CASE("resuming takes the run's settings from its checkpoint and refuses oth
   };
   CHECK(parse({}).batch_size == 16);
   CHECK(parse({}).data_dir == options.data_dir);
+  CHECK(parse({}).max_steps == 0);  // what ended the run early does not end it again
+  CHECK(parse({}).evaluate);
+  CHECK(parse({"--max-steps", "7"}).max_steps == 7);
+  CHECK_FALSE(parse({"--no-evaluate"}).evaluate);
   CHECK(parse({"--checkpoint-interval", "9"}).checkpoint_interval == 9);
   CHECK(parse({"--batch-size", "16"}).batch_size == 16);
   CHECK_THROWS_WITH_AS((void)parse({"--batch-size", "32"}),

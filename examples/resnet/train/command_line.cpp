@@ -29,9 +29,10 @@ void add_sources(CLI::App& app, TrainOptions& options) {
   app.add_option("--output", options.output, "Folder of the run (default: runs/PRESET-seedSEED)")
       ->group("Run")
       ->take_last();
-  app.add_flag("--resume", options.resume, 
-              "Continue the run in --output from its checkpoint; where none was written yet, an error without --preset, "
-              "a start from the beginning with it")
+  app.add_flag(
+         "--resume", options.resume,
+         "Continue the run in --output from its checkpoint; where none was written yet, an error without --preset, "
+         "a start from the beginning with it")
       ->group("Run");
   app.add_flag("--overwrite", options.overwrite, "Replace the run in --output")->group("Run");
 }
@@ -94,6 +95,10 @@ CommandLine parse_command_line(int count, const char* const* arguments) {
       base = read_checkpoint_options(sources.output);
       detail::require(!preset_given || sources.preset == base.preset, "--resume: --preset ", sources.preset, " found, ",
                       base.preset, " wanted, as the run to resume was started with");
+      // What ended the run early is not to end it again, unless it is asked for again.
+      const TrainOptions limits = preset_given ? preset_options(sources.preset) : TrainOptions{};
+      base.max_steps = limits.max_steps;
+      base.evaluate = limits.evaluate;
     }
 
     TrainOptions options = base;

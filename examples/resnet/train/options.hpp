@@ -143,7 +143,9 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Run", "--time-budget",
                    "Seconds of training: the number of steps is planned to fit after the first 100 (0: --epochs)"},
         o.time_budget);
-  visit(OptionInfo{"Run", "--max-steps", "Stop after so many steps of the schedule (0: all)", true}, o.max_steps);
+  visit(OptionInfo{"Run", "--max-steps", "Stop after so many steps of the schedule (0: all); --resume does not keep it",
+                   true},
+        o.max_steps);
   visit(OptionInfo{"Run", "--checkpoint-interval", "Steps between checkpoints (0: at the ends of epochs)", true},
         o.checkpoint_interval);
   visit(OptionInfo{"Run", "--evaluate", "k-NN and linear evaluation and the report at the end", true}, o.evaluate);

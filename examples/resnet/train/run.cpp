@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -61,7 +62,7 @@ class Run {
     prepare_folder(options_);
     if (options_.resume && has_checkpoint(folder_)) position_ = restore_checkpoint(folder_, learner_);
     log_.emplace(folder_ / "metrics.jsonl", position_.step);
-    progress_.emplace(learner_.total_steps(), learner_.steps_per_epoch());
+    progress_.emplace(last_step(), learner_.steps_per_epoch());
     ln_k_ = std::log(static_cast<double>(options_.prototypes));
   }
 
@@ -77,10 +78,10 @@ class Run {
     progress_->finish();
     if (InterruptGuard::pending() != 0 && !finished()) {
       if (saved_step_ != position_.step) save();
-      std::printf("stopped at step %td of %td; continue with: swav-train --resume --output %s\n", position_.step,
-                  learner_.total_steps(), options_.output.c_str());
+      tell_stop("step");
       return 128 + InterruptGuard::pending();
     }
+    if (position_.step < learner_.total_steps()) tell_stop("--max-steps");
     conclude();
     return 0;
   }
@@ -91,11 +92,10 @@ class Run {
     std::printf("%s: %td images of %td x %td x %td; preset %s\n", data_.name.c_str(), images.count(), images.height,
                 images.width, images.channels, options_.preset.c_str());
     std::printf("%s\n", learner_.network().describe().c_str());
-    std::printf("%td steps of %d images, %td epochs of %td; %s; %d threads; in %s\n", learner_.total_steps(),
-                options_.batch_size,
-                (learner_.total_steps() + learner_.steps_per_epoch() - 1) / learner_.steps_per_epoch(),
-                learner_.steps_per_epoch(), learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32",
-                omp_get_max_threads(), options_.output.c_str());
+    std::printf("%td steps of %d images, epochs of %td steps; %s; %d threads; in %s\n", last_step(),
+                options_.batch_size, learner_.steps_per_epoch(),
+                learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32", omp_get_max_threads(),
+                options_.output.c_str());
     if (options_.resume && position_.step > 0)
       std::printf("resumed at step %td\n", position_.step);
     else if (options_.resume)
@@ -105,13 +105,20 @@ class Run {
     std::fflush(stdout);
   }
 
+  void tell_stop(const char* at) const {
+    std::printf("stopped at %s %td of %td; continue with: swav-train --resume --output %s\n", at, position_.step,
+                learner_.total_steps(), options_.output.c_str());
+  }
+
   [[nodiscard]] Index epoch() const {
     return position_.step == 0 ? 1 : (position_.step - 1) / learner_.steps_per_epoch() + 1;
   }
 
-  [[nodiscard]] bool finished() const {
-    return position_.step >= learner_.total_steps() || (options_.max_steps > 0 && position_.step >= options_.max_steps);
+  [[nodiscard]] Index last_step() const {
+    return options_.max_steps > 0 ? std::min<Index>(options_.max_steps, learner_.total_steps())
+                                  : learner_.total_steps();
   }
+  [[nodiscard]] bool finished() const { return position_.step >= last_step(); }
 
   [[nodiscard]] bool due_for_evaluation() const {
     if (!options_.evaluate || options_.eval_interval == 0 || position_.step == 0 || finished()) return false;
@@ -156,7 +163,7 @@ class Run {
     const double left = options_.time_budget - position_.training_seconds;
     const Index steps = planning_step + static_cast<Index>(std::max(0.0, left) / seconds_per_step_);
     if (steps < learner_.total_steps()) learner_.set_total_steps(steps);
-    progress_->set_total_steps(learner_.total_steps());
+    progress_->set_total_steps(last_step());
     progress_->message("time budget: " + std::to_string(learner_.total_steps()) + " steps planned");
   }
 
