@@ -64,6 +64,8 @@ bool same_tensors(const std::filesystem::path& a, const std::filesystem::path& b
   return left.tensors().size() == right.tensors().size();
 }
 
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
@@ -111,8 +113,8 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
     const TemporaryFolder folder;
     write_tiny_fashion_mnist(folder / "data");
     const TrainProcess program(tiny_arguments(folder / "data", folder / "run") +
-                              std::vector<std::string>{"--epochs", "100000", "--checkpoint-interval", "0"},
-                          folder.path());
+                                   std::vector<std::string>{"--epochs", "100000", "--checkpoint-interval", "0"},
+                               folder.path());
     await_checkpoint(folder / "run");
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     program.send(signal);
@@ -123,6 +125,35 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
     const std::string said = "stopped at step " + std::to_string(history.steps.size()) + " ";
     CHECK_MESSAGE(program.output().find(said) != std::string::npos, program.output());
   }
+}
+
+TEST_CASE("the number of steps that a time budget allows is in the checkpoint as soon as it is planned") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "data");
+  write_idx_part(folder / "data", "train", 1000);
+  write_idx_part(folder / "data", "t10k", 40);
+  const std::vector<std::string> arguments = tiny_arguments(folder / "data", folder / "run");
+  const TrainProcess program(
+      arguments + std::vector<std::string>{"--batch-size", "2", "--epochs", "1000", "--time-budget", "100",
+                                           "--checkpoint-interval", "0", "--no-evaluate"},
+      folder.path());
+  const auto planned = [&] {
+    const std::string output = program.output();
+    const std::size_t at = output.find("time budget: ");
+    return at == std::string::npos || output.find('\n', at) == std::string::npos ? 0
+                                                                                 : std::stol(output.substr(at + 13));
+  };
+  for (int i = 0; i < 6000 && planned() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  REQUIRE(planned() > 0);
+  for (int i = 0; i < 6000 && read_metrics(folder / "run" / "metrics.jsonl").steps.size() < 102; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  program.send(SIGKILL);
+  REQUIRE(program.wait() == -SIGKILL);
+  const std::vector<std::string> resume{"--resume", "--output", (folder / "run").string(), "--max-steps", "101"};
+  const TrainProcess resumed(resume, folder.path());
+  CHECK(resumed.wait() == 0);
+  CHECK_MESSAGE(has(resumed.output(), "resumed at step 100"), resumed.output());
+  CHECK_MESSAGE(has(resumed.output(), "101 of " + std::to_string(planned())), resumed.output());
 }
 
 TEST_CASE("every error is one line on the standard error and a status that is not zero") {

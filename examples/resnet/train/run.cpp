@@ -148,23 +148,25 @@ class Run {
     log_->write(record);
     progress_->step(record, seconds_per_step_);
     for (const std::string& warning : monitor_.add(record)) warn(warning);
-    plan_for_budget();
+    const bool planned = plan_for_budget();
 
     const bool epoch_ends = position_.step % learner_.steps_per_epoch() == 0;
     const bool interval_ends = options_.checkpoint_interval > 0 && position_.step % options_.checkpoint_interval == 0;
-    if (epoch_ends || interval_ends || finished()) save();
+    if (epoch_ends || interval_ends || planned || finished()) save();
     position_.training_seconds += seconds_since(start) - seconds;
   }
 
-  // Once, so that the schedule is the same for the rest of the run and after a resume.
-  void plan_for_budget() {
+  // Once, so that the schedule is the same for the rest of the run. Whether it was now: the checkpoint has to say so
+  // before a resume could plan anew.
+  bool plan_for_budget() {
     constexpr Index planning_step = 100;
-    if (options_.time_budget <= 0 || position_.step != planning_step) return;
+    if (options_.time_budget <= 0 || position_.step != planning_step) return false;
     const double left = options_.time_budget - position_.training_seconds;
     const Index steps = planning_step + static_cast<Index>(std::max(0.0, left) / seconds_per_step_);
     if (steps < learner_.total_steps()) learner_.set_total_steps(steps);
     progress_->set_total_steps(last_step());
     progress_->message("time budget: " + std::to_string(learner_.total_steps()) + " steps planned");
+    return true;
   }
 
   void warn(const std::string& text) {
