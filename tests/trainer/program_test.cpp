@@ -127,6 +127,19 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
   }
 }
 
+TEST_CASE("bfloat16 on a CPU that cannot is refused by name") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  setenv("ONEDNN_MAX_CPU_ISA", "SSE41", 1);  // oneDNN 2 and 3 both read it
+  const TrainProcess program(
+      tiny_arguments(folder / "data", folder / "run") + std::vector<std::string>{"--precision", "bfloat16"},
+      folder.path());
+  unsetenv("ONEDNN_MAX_CPU_ISA");
+  CHECK(program.wait() == 1);
+  CHECK_MESSAGE(has(program.errors(), "--precision: bfloat16 found, which oneDNN cannot compute on this CPU"),
+                program.errors());
+}
+
 TEST_CASE("the number of steps that a time budget allows is in the checkpoint as soon as it is planned") {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "data");

@@ -129,6 +129,18 @@ TEST_CASE("resuming takes the run's settings from its checkpoint and refuses oth
   CHECK_THROWS_AS((void)parse({"--seed", "3"}), InvalidInput);
 }
 
+TEST_CASE("a run goes on in the precision it was started in, whatever the CPU would choose") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  TrainOptions options = tiny_options(folder / "data", folder / "run");
+  REQUIRE(options.precision == "auto");
+  options.evaluate = false;
+  options.max_steps = 1;
+  REQUIRE(run_training(options) == 0);
+  const std::string precision = read_checkpoint_options(folder / "run").precision;
+  CHECK(precision == (resolve_precision("auto") == Precision::bfloat16 ? "bfloat16" : "float32"));
+}
+
 TEST_CASE("checkpoints that are damaged, foreign or of another network are refused by name") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");

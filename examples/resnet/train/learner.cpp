@@ -85,8 +85,13 @@ Learner::Learner(const TrainOptions& options, const ImageSet& images, const Norm
                   images.count(), " (the number of images) or fewer wanted");
   detail::require(crops_.views() <= static_cast<Index>(most_views), "--large-crops and --small-crops: ", crops_.views(),
                   " views found, ", most_views, " or fewer wanted");
-  network_ = std::make_unique<Network>(architecture(options, images.channels), image_groups(options), precision_,
-                                       options.seed);
+  try {
+    network_ = std::make_unique<Network>(architecture(options, images.channels), image_groups(options), precision_,
+                                         options.seed);
+  } catch (const dnnl::error& error) {
+    if (precision_ != Precision::bfloat16 || error.status != dnnl_unimplemented) throw;
+    throw InvalidInput("--precision: bfloat16 found, which oneDNN cannot compute on this CPU; a run in float32 wanted");
+  }
   loss_step_.grad_prototypes.resize(options.prototypes, options.embedding);
 
   std::vector<Parameter<float>> parameters;

@@ -39,8 +39,8 @@ struct StateTensor {
 
 class Learner {
  public:
-  /// `images` has to outlive the learner. Throws InvalidInput when the batch is larger than the data set, or the
-  /// images do not suit the network.
+  /// `images` has to outlive the learner. Throws InvalidInput when the batch is larger than the data set, the images do
+  /// not suit the network, or this CPU cannot compute in the precision.
   Learner(const TrainOptions& options, const ImageSet& images, const Normalization& normalization);
 
   /// One optimisation step on the next batch. Allocates nothing after the first. Throws InvalidInput, which says what

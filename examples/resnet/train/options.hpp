@@ -132,7 +132,7 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Training", "--weight-decay", "Weight decay"}, o.weight_decay);
   visit(OptionInfo{"Training",
                    "--precision",
-                   "auto: bfloat16 where the CPU has instructions for it",
+                   "auto: bfloat16 where the CPU has AVX512-BF16; --resume keeps what it was",
                    false,
                    {"auto", "float32", "bfloat16"}},
         o.precision);

@@ -51,10 +51,16 @@ void prepare_folder(const TrainOptions& options) {
     if (std::filesystem::is_regular_file(old)) std::filesystem::remove(old);
 }
 
+// What "auto" means is the CPU's; a run that goes on elsewhere is to go on in the same precision.
+TrainOptions with_precision_resolved(TrainOptions options) {
+  options.precision = resolve_precision(options.precision) == Precision::bfloat16 ? "bfloat16" : "float32";
+  return options;
+}
+
 class Run {
  public:
   explicit Run(const TrainOptions& options)
-      : options_(options),
+      : options_(with_precision_resolved(options)),
         folder_(options.output),
         data_(load_dataset(options.data, options.data_dir)),
         learner_(options, data_.pretraining(), data_.normalization),
