@@ -17,7 +17,9 @@ int main(int count, char** arguments) {
     }
     return swav::resnet::run_training(command_line.options);
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "swav-train: error: out of memory; lower --batch-size or --width\n");
+    std::fprintf(stderr,
+                 "swav-train: error: out of memory; lower --batch-size, --width, --large-size, --small-size, "
+                 "--prototypes, --embedding or --hidden\n");
   } catch (const std::exception& error) {
     std::string line = error.what();
     for (char& letter : line)
