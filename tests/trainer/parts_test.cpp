@@ -71,16 +71,17 @@ TEST_CASE("metrics: what is written is read back, and a resumed log forgets what
 TEST_CASE("a collapse is told within the first epoch, with what to change; a healthy run is left alone") {
   TrainOptions options = preset_options("fashion-mnist-quick");
   const Index per_epoch = 400;
-  const auto warnings = [&](const StepRecord& each) {
-    CollapseMonitor monitor(options, per_epoch);
+  const auto warnings_between = [&](const StepRecord& each, Index steps_per_epoch, Index first, Index last) {
+    CollapseMonitor monitor(options, steps_per_epoch);
     std::vector<std::string> all;
-    for (Index step = 1; step <= per_epoch; ++step) {
+    for (Index step = first; step <= last; ++step) {
       StepRecord record = each;
       record.step = step;
       for (const std::string& warning : monitor.add(record)) all.push_back(warning);
     }
     return all;
   };
+  const auto warnings = [&](const StepRecord& each) { return warnings_between(each, per_epoch, 1, per_epoch); };
   const StepRecord healthy{.loss_over_ln_k = 0.8, .prototypes_used = 120, .feature_spread = 0.8};
   CHECK(warnings(healthy).empty());
 
@@ -94,6 +95,19 @@ TEST_CASE("a collapse is told within the first epoch, with what to change; a hea
   StepRecord narrow = healthy;
   narrow.feature_spread = 0.01;
   CHECK(has(warnings(narrow).at(0), "no spread"));
+
+  StepRecord wrong = healthy;
+  wrong.loss_over_ln_k = 1.3;
+  CHECK(has(warnings(wrong).at(0), "above ln K"));
+
+  // Epochs of one step: a look each 50 steps, the first after the frozen ones and 100 more.
+  CHECK(warnings_between(stuck, 1, 1, options.freeze_prototypes + 200).size() == 3);
+  // Frozen over the whole epoch.
+  options.freeze_prototypes = 390;
+  CHECK(warnings(stuck).empty());
+  options.freeze_prototypes = 50;
+  // Resumed ten steps before the epoch's end.
+  CHECK(warnings_between(stuck, per_epoch, per_epoch - 10, per_epoch).empty());
 
   options.batch_size = options.prototypes - 1;
   CHECK(has(doubtful_settings(options).at(0), "--batch-size"));

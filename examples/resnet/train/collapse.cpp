@@ -11,8 +11,12 @@ namespace {
 // Loss over ln K of a network that tells nothing apart is 1; one that learns is clearly below within some hundred
 // steps.
 constexpr double highest_loss_over_ln_k = 0.985;
+// Above ln K the predictions are surer than they are right; a network that tells nothing apart is not.
+constexpr double clearly_above_ln_k = 1.1;
 // Of the prototypes that as many codes would reach if they were drawn evenly.
 constexpr double lowest_share_used = 0.2;
+// Steps with the prototypes free before a look: until then a network need not have learned anything.
+constexpr Index steps_to_settle = 100;
 // Of the spread of embeddings that fill the sphere.
 constexpr double lowest_spread = 0.1;
 
@@ -36,8 +40,11 @@ std::vector<std::string> CollapseMonitor::add(const StepRecord& record) {
     recent_[next_] = record;
   next_ = (next_ + 1) % window;
 
-  const bool halfway = record.step == steps_per_epoch_ / 2 && record.step >= options_.freeze_prototypes + 100;
-  if (record.step % steps_per_epoch_ != 0 && !halfway) return {};
+  ++unseen_;
+
+  const bool due = record.step % steps_per_epoch_ == 0 || record.step == steps_per_epoch_ / 2;
+  if (!due || unseen_ < window || record.step < options_.freeze_prototypes + steps_to_settle) return {};
+  unseen_ = 0;
 
   double loss = 0, used = 0, spread = 0;
   for (const StepRecord& r : recent_) {
@@ -51,7 +58,12 @@ std::vector<std::string> CollapseMonitor::add(const StepRecord& record) {
   spread /= count;
 
   std::vector<std::string> warnings;
-  if (loss > highest_loss_over_ln_k)
+  if (loss > clearly_above_ln_k)
+    warnings.push_back(
+        "the loss is above ln K (" + number(loss) +
+        " of it): the network is sure of what is wrong. Try a lower --lr, a longer --warmup-epochs, or a "
+        "higher --temperature");
+  else if (loss > highest_loss_over_ln_k)
     warnings.push_back("the loss is stuck at ln K (" + number(loss) +
                        " of it): nothing is learned yet. Try --epsilon 0.03, a lower --lr, a longer "
                        "--freeze-prototypes, or softer crops (raise the lower ends of --large-scale and "

@@ -9,7 +9,8 @@
 
 namespace swav::resnet {
 
-/// Watches means over the latest steps; looks once in the middle of the first epoch, then at every epoch's end.
+/// Watches means over the latest steps; looks once in the middle of the first epoch, then at epochs' ends. Each look is
+/// at a window of steps that none before has seen, and at none with frozen prototypes or just after.
 class CollapseMonitor {
  public:
   CollapseMonitor(const TrainOptions& options, Index steps_per_epoch);
@@ -24,6 +25,7 @@ class CollapseMonitor {
   Index steps_per_epoch_;
   std::vector<StepRecord> recent_;
   std::size_t next_ = 0;
+  std::size_t unseen_ = 0;  // steps since the last look
 };
 
 /// What is doubtful about the settings before the first step.
