@@ -141,6 +141,26 @@ TEST_CASE("a run goes on in the precision it was started in, whatever the CPU wo
   CHECK(precision == (resolve_precision("auto") == Precision::bfloat16 ? "bfloat16" : "float32"));
 }
 
+TEST_CASE("a lost metrics file is told once, and does not keep a run from going on") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  TrainOptions options = tiny_options(folder / "data", folder / "run");
+  options.max_steps = 7;
+  options.evaluate = false;
+  REQUIRE(run_training(options) == 0);
+  std::filesystem::remove(folder / "run" / "metrics.jsonl");
+  options.resume = true;
+  options.evaluate = true;
+  for (const int steps : {9, 18}) {
+    options.max_steps = steps;
+    REQUIRE(run_training(options) == 0);
+    const MetricsHistory history = read_metrics(folder / "run" / "metrics.jsonl");
+    CHECK(history.steps.front().step == 8);
+    REQUIRE(history.warnings.size() == 1);
+    CHECK(has(history.warnings[0].text, "metrics.jsonl is missing"));
+  }
+}
+
 TEST_CASE("checkpoints that are damaged, foreign or of another network are refused by name") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");

@@ -39,7 +39,6 @@ std::vector<std::string> CollapseMonitor::add(const StepRecord& record) {
   else
     recent_[next_] = record;
   next_ = (next_ + 1) % window;
-
   ++unseen_;
 
   const bool due = record.step % steps_per_epoch_ == 0 || record.step == steps_per_epoch_ / 2;

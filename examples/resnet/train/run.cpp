@@ -67,9 +67,14 @@ class Run {
         monitor_(options, learner_.steps_per_epoch()) {
     prepare_folder(options_);
     if (options_.resume && has_checkpoint(folder_)) position_ = restore_checkpoint(folder_, learner_);
-    log_.emplace(folder_ / "metrics.jsonl", position_.step);
+    const std::filesystem::path metrics = folder_ / "metrics.jsonl";
+    const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
+    log_.emplace(metrics, position_.step);
     progress_.emplace(last_step(), learner_.steps_per_epoch());
     ln_k_ = std::log(static_cast<double>(options_.prototypes));
+    if (metrics_lost)
+      warn(metrics.string() + " is missing: the record and the report's charts begin after step " +
+           std::to_string(position_.step));
   }
 
   int go() {
