@@ -127,6 +127,22 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
   }
 }
 
+TEST_CASE("Ctrl-C in the last evaluation ends it, and --resume evaluates again") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "data");
+  write_idx_part(folder / "data", "train", 10000);
+  write_idx_part(folder / "data", "t10k", 40);
+  const TrainProcess program(
+      tiny_arguments(folder / "data", folder / "run") + std::vector<std::string>{"--max-steps", "2"}, folder.path());
+  for (int i = 0; i < 6000 && !has(program.output(), "evaluating: "); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  program.send(SIGINT);
+  CHECK(program.wait() == -SIGINT);
+  const TrainProcess resumed({"--resume", "--output", (folder / "run").string(), "--max-steps", "2"}, folder.path());
+  CHECK(resumed.wait() == 0);
+  CHECK(has(resumed.output(), "report: "));
+}
+
 TEST_CASE("bfloat16 on a CPU that cannot is refused by name") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");

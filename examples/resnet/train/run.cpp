@@ -80,14 +80,17 @@ class Run {
   int go() {
     introduce();
     if (position_.step == 0) save();
-    const InterruptGuard interrupts;
-    while (true) {
-      if (due_for_evaluation()) evaluate();
-      if (finished() || InterruptGuard::pending() != 0) break;
-      step();
+    {
+      // Not over the last evaluation: its checkpoint is written, a signal may end it at once.
+      const InterruptGuard interrupts;
+      while (true) {
+        if (due_for_evaluation()) evaluate();
+        if (finished() || InterruptGuard::pending() != 0) break;
+        step();
+      }
     }
     progress_->finish();
-    if (InterruptGuard::pending() != 0 && !finished()) {
+    if (InterruptGuard::pending() != 0) {
       if (saved_step_ != position_.step) save();
       tell_stop("step");
       return 128 + InterruptGuard::pending();
