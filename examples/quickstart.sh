@@ -3,7 +3,8 @@
 # build/quickstart, trains on Fashion-MNIST, evaluates, and names the report to open.
 #   bash examples/quickstart.sh                  under 5 minutes of training on 2 cores (docs/results.md)
 #   bash examples/quickstart.sh --smoke          120 steps only, to see that everything works
-#   bash examples/quickstart.sh [--smoke] ...    whatever follows goes to swav-train (see its --help)
+#   bash examples/quickstart.sh [--smoke] ...    whatever follows goes to swav-train (see its --help); a run that is
+#                                                there already is replaced, unless --resume is among it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/packages.sh
@@ -20,4 +21,8 @@ if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache;
 folder=build/quickstart
 cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSWAV_NATIVE=ON -DSWAV_BUILD_TESTS=OFF --log-level=WARNING
 cmake --build "$folder" --target swav-train
-"$folder/examples/resnet/swav-train" --preset "$preset" --output "runs/$preset" --overwrite "$@"
+again=--overwrite
+for argument in "$@"; do
+  if [[ $argument == --resume ]]; then again=; fi
+done
+"$folder/examples/resnet/swav-train" --preset "$preset" --output "runs/$preset" ${again:+"$again"} "$@"

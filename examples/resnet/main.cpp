@@ -15,7 +15,7 @@ int main(int count, char** arguments) {
       std::fputs(command_line.help.c_str(), stdout);
       return 0;
     }
-    return swav::resnet::run_training(command_line.options);
+    return swav::resnet::run_training(command_line.options, arguments[0]);
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr,
                  "swav-train: error: out of memory; lower --batch-size, --width, --large-size, --small-size, "

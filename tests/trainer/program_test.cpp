@@ -127,6 +127,23 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
   }
 }
 
+TEST_CASE("the command that a stopped run names continues it, whatever its folder is called") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  const std::filesystem::path run = folder / "it's $HOME; a \"run\"";
+  const TrainProcess program(
+      tiny_arguments(folder / "data", run) + std::vector<std::string>{"--max-steps", "6", "--no-evaluate"},
+      folder.path());
+  REQUIRE(program.wait() == 0);
+  const std::string output = program.output(), before = "stopped at --max-steps 6 of 18; continue with: ";
+  const std::size_t at = output.find(before);
+  REQUIRE_MESSAGE(at != std::string::npos, output);
+  const std::string command = output.substr(at + before.size(), output.find('\n', at) - at - before.size());
+  CHECK(std::system((command + " >/dev/null").c_str()) == 0);
+  CHECK(read_metrics(run / "metrics.jsonl").steps.size() == 18);
+  CHECK(std::filesystem::exists(run / "report.html"));
+}
+
 TEST_CASE("Ctrl-C in the last evaluation ends it, and --resume evaluates again") {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "data");
@@ -173,7 +190,8 @@ TEST_CASE("the number of steps that a time budget allows is in the checkpoint as
                                                                                  : std::stol(output.substr(at + 13));
   };
   for (int i = 0; i < 6000 && planned() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  REQUIRE(planned() > 0);
+  const long steps = planned();
+  REQUIRE(steps > 0);
   for (int i = 0; i < 6000 && read_metrics(folder / "run" / "metrics.jsonl").steps.size() < 102; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   program.send(SIGKILL);
@@ -182,7 +200,7 @@ TEST_CASE("the number of steps that a time budget allows is in the checkpoint as
   const TrainProcess resumed(resume, folder.path());
   CHECK(resumed.wait() == 0);
   CHECK_MESSAGE(has(resumed.output(), "resumed at step 100"), resumed.output());
-  CHECK_MESSAGE(has(resumed.output(), "101 of " + std::to_string(planned())), resumed.output());
+  CHECK_MESSAGE(has(resumed.output(), "101 of " + std::to_string(steps)), resumed.output());
 }
 
 TEST_CASE("every error is one line on the standard error and a status that is not zero") {

@@ -4,9 +4,11 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -35,6 +37,15 @@ std::string percent(double share) {
   return text;
 }
 
+// As a POSIX shell reads it back.
+std::string shell_word(const std::string& text) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("/._-+:,@%=", c) != nullptr; };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
+  std::string quoted = "'";
+  for (const char letter : text) quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return quoted + "'";
+}
+
 void require_no_other_run(const TrainOptions& options) {
   detail::require(options.resume || options.overwrite || !has_checkpoint(options.output), "--output: ", options.output,
                   " holds a run already; --resume to continue it, --overwrite to replace it, or another folder wanted");
@@ -59,8 +70,9 @@ TrainOptions with_precision_resolved(TrainOptions options) {
 
 class Run {
  public:
-  explicit Run(const TrainOptions& options)
+  Run(const TrainOptions& options, const std::string& program)
       : options_(with_precision_resolved(options)),
+        program_(program),
         folder_(options.output),
         data_(load_dataset(options.data, options.data_dir)),
         learner_(options, data_.pretraining(), data_.normalization),
@@ -120,8 +132,8 @@ class Run {
   }
 
   void tell_stop(const char* at) const {
-    std::printf("stopped at %s %td of %td; continue with: swav-train --resume --output %s\n", at, position_.step,
-                learner_.total_steps(), options_.output.c_str());
+    std::printf("stopped at %s %td of %td; continue with: %s --resume --output %s\n", at, position_.step,
+                learner_.total_steps(), shell_word(program_).c_str(), shell_word(options_.output).c_str());
   }
 
   [[nodiscard]] Index epoch() const {
@@ -236,6 +248,7 @@ class Run {
   }
 
   TrainOptions options_;
+  std::string program_;
   std::filesystem::path folder_;
   Dataset data_;
   Learner learner_;
@@ -252,10 +265,10 @@ class Run {
 
 }  // namespace
 
-int run_training(const TrainOptions& options) {
+int run_training(const TrainOptions& options, const std::string& program) {
   require_no_other_run(options);
   if (options.threads > 0) omp_set_num_threads(options.threads);
-  Run run(options);
+  Run run(options, program);
   return run.go();
 }
 
