@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The network on oneDNN 3.x, whichever version the system has. oneDNN 3.2 comes from PyPI, for x86-64.
+# The network on oneDNN 3.x, whichever version the system has. oneDNN 3.2 comes by pip, for x86-64.
 #   onednn3.sh fetch PREFIX                                   installs it there (Debian: python3-venv)
 #   onednn3.sh check PREFIX SOURCE BUILD CMAKE CXX_COMPILER   builds the network's tests with it and runs them
 # In: as said. Out: non-zero when something of it fails.
@@ -10,7 +10,8 @@ fetch() {
   [[ -e $prefix/lib/libdnnl.so.3 && -e $prefix/include/oneapi/dnnl/dnnl.hpp ]] && return 0
   # A virtual environment, since pip puts a package's lib/ and include/ into one, but not where --target says.
   python3 -m venv "$prefix"
-  "$prefix/bin/pip" install --quiet --disable-pip-version-check onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0
+  "$prefix/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
+    onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0
 }
 
 check() {
