@@ -141,6 +141,19 @@ TEST_CASE("a run goes on in the precision it was started in, whatever the CPU wo
   CHECK(precision == (resolve_precision("auto") == Precision::bfloat16 ? "bfloat16" : "float32"));
 }
 
+TEST_CASE("without any epoch the untrained network is evaluated") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  TrainOptions options = tiny_options(folder / "data", folder / "run");
+  options.epochs = 0;
+  REQUIRE(run_training(options) == 0);
+  const MetricsHistory history = read_metrics(folder / "run" / "metrics.jsonl");
+  CHECK(history.steps.empty());
+  REQUIRE(history.evaluations.size() == 1);
+  CHECK(history.evaluations[0].knn_accuracy > 0);
+  CHECK(has(read_text(folder / "run" / "report.html"), "nothing recorded"));
+}
+
 TEST_CASE("a lost metrics file is told once, and does not keep a run from going on") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");

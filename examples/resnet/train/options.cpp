@@ -71,7 +71,7 @@ void validate(const TrainOptions& o) {
   at_least("--freeze-prototypes", o.freeze_prototypes, 0);
 
   at_least("--batch-size", o.batch_size, 2);
-  at_least("--epochs", o.epochs, 1);
+  at_least("--epochs", o.epochs, 0);
   detail::require(o.optimizer == "sgd" || !o.larc, "--larc: found with --optimizer ", o.optimizer, ", sgd wanted");
   at_least("--start-lr", o.start_learning_rate, 0.0);
   above_zero("--lr", o.learning_rate);

@@ -121,7 +121,7 @@ void visit_options(Options& o, Visit&& visit) {
         o.freeze_prototypes);
 
   visit(OptionInfo{"Training", "--batch-size", "Images a step"}, o.batch_size);
-  visit(OptionInfo{"Training", "--epochs", "Passes over the images"}, o.epochs);
+  visit(OptionInfo{"Training", "--epochs", "Passes over the images; 0 evaluates the untrained network"}, o.epochs);
   visit(OptionInfo{"Training", "--optimizer", "Optimiser", false, {"sgd", "adamw"}}, o.optimizer);
   visit(OptionInfo{"Training", "--larc", "Layer-wise adaptive rates (LARC) with sgd"}, o.larc);
   visit(OptionInfo{"Training", "--start-lr", "Learning rate at the start of the warm-up"}, o.start_learning_rate);
