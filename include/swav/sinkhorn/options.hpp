@@ -2,33 +2,95 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
+#include <limits>
+#include <optional>
 
 #include "swav/core/error.hpp"
 
 namespace swav {
 
 /// Where the iterations are computed.
-/// - scaling: with the Gibbs kernel exp((S - max S)/epsilon) and factors u, v: fast, and exact as long as
-///   (max S - min S)/epsilon fits the scalar's exponent range (about 80 in float, 700 in double).
-/// - log: with potentials and log-sum-exp: any finite scores and any epsilon > 0, several times slower.
-/// - automatic: scaling where the range allows it, else log.
-enum class Stabilization { automatic, scaling, log };
+/// - scaling: with a Gibbs kernel exp(-cost/epsilon) and factors u, v: fast, and exact as long as all of it fits the
+///   scalar's exponent range.
+/// - absorption (`solve` only): scaling, with factors that grow too large taken into the kernel, which is then made
+///   again.
+/// - log: with potentials and log-sum-exp: any finite cost and any epsilon > 0, several times slower.
+/// - automatic: scaling where it fits; what does not fit is absorbed or done in the log domain, as it needs.
+enum class Stabilization { automatic, scaling, absorption, log };
 
+/// What `solve` stores the Gibbs kernel in. Sums are in double or better in any case.
+/// - single: float: half the memory traffic; marginals are then right to about 1e-7 of the mass.
+/// - full: the type of the potentials.
+/// - automatic: single down to a marginal error of 1e-6, full from there.
+enum class KernelStorage { automatic, single, full };
+
+/// What a `solve` under way reports.
+struct SinkhornProgress {
+  int iterations = 0;
+  double marginal_error = 0;
+  double epsilon = 0;  ///< that of the schedule's current stage
+};
+
+/// Options of both uses of the solver. `codes` reads the first two and `stabilization`.
 struct SinkhornOptions {
-  /// Entropy, in units of the scores; > 0. SwAV uses 0.05, and 0.03 against collapse.
+  /// Entropy, in units of the scores or of the cost; > 0. SwAV uses 0.05, and 0.03 against collapse.
   double epsilon = 0.05;
-  /// Iterations, each one update of the prototypes' factors and one of the samples'; >= 1. SwAV uses 3.
-  int max_iterations = 3;
+  /// Iterations, each one update of both factors; >= 1. Absent: 3 for `codes`, as in SwAV, and 10,000 at most for
+  /// `solve`.
+  std::optional<int> max_iterations = std::nullopt;
+  /// `solve` ends at this marginal error (TransportResult::marginal_error), a part of the mass; > 0. Absent: 1e-9, and
+  /// 1e-6 where the accumulator is float.
+  std::optional<double> tolerance = std::nullopt;
   Stabilization stabilization = Stabilization::automatic;
+
+  /// The error is compared with the tolerance, kept and reported every so many iterations. It costs no pass.
+  int check_interval = 1;
+  /// Over-relaxation factor, in (0, 2); 1 is plain Sinkhorn. Absent: chosen from the convergence observed.
+  std::optional<double> relaxation = std::nullopt;
+  /// Start at epsilon_start_factor times epsilon and multiply by epsilon_decay a stage, down to epsilon; 1: no
+  /// schedule.
+  double epsilon_start_factor = 1;
+  double epsilon_decay = 0.25;
+  /// Weights of KL(row sums | a) and KL(column sums | b) in an unbalanced problem; > 0. Infinite: the marginal is
+  /// exact.
+  double rho_a = std::numeric_limits<double>::infinity();
+  double rho_b = std::numeric_limits<double>::infinity();
+  KernelStorage kernel_storage = KernelStorage::automatic;
+  /// Factors beyond [1/threshold, threshold] times their mass are absorbed; > 1. Absent: as large as the kernel's type
+  /// allows, e^29 for float and e^236 for double.
+  std::optional<double> absorption_threshold = std::nullopt;
+  /// Called at every check; `solve` ends with TransportStatus::stopped where it returns false.
+  std::function<bool(const SinkhornProgress&)> progress = {};
 };
 
 namespace detail {
 
 inline void check(const SinkhornOptions& options) {
-  require(std::isfinite(options.epsilon) && options.epsilon > 0, "SinkhornOptions.epsilon: ", options.epsilon,
-          " found, a finite value > 0 wanted");
-  require(options.max_iterations >= 1, "SinkhornOptions.max_iterations: ", options.max_iterations,
+  const auto positive = [](double value, const char* name) {
+    require(std::isfinite(value) && value > 0, "SinkhornOptions.", name, ": ", value,
+            " found, a finite value > 0 wanted");
+  };
+  positive(options.epsilon, "epsilon");
+  if (options.max_iterations)
+    require(*options.max_iterations >= 1, "SinkhornOptions.max_iterations: ", *options.max_iterations,
+            " found, 1 or more wanted");
+  if (options.tolerance) positive(*options.tolerance, "tolerance");
+  require(options.check_interval >= 1, "SinkhornOptions.check_interval: ", options.check_interval,
           " found, 1 or more wanted");
+  if (options.relaxation)
+    require(*options.relaxation > 0 && *options.relaxation < 2, "SinkhornOptions.relaxation: ", *options.relaxation,
+            " found, a value in (0, 2) wanted");
+  require(std::isfinite(options.epsilon_start_factor) && options.epsilon_start_factor >= 1,
+          "SinkhornOptions.epsilon_start_factor: ", options.epsilon_start_factor, " found, 1 or more wanted");
+  require(options.epsilon_decay > 0 && options.epsilon_decay < 1,
+          "SinkhornOptions.epsilon_decay: ", options.epsilon_decay, " found, a value in (0, 1) wanted");
+  require(options.rho_a > 0, "SinkhornOptions.rho_a: ", options.rho_a, " found, a value > 0 wanted");
+  require(options.rho_b > 0, "SinkhornOptions.rho_b: ", options.rho_b, " found, a value > 0 wanted");
+  if (options.absorption_threshold)
+    require(std::isfinite(*options.absorption_threshold) && *options.absorption_threshold > 1,
+            "SinkhornOptions.absorption_threshold: ", *options.absorption_threshold,
+            " found, a finite value > 1 wanted");
 }
 
 }  // namespace detail

@@ -3,4 +3,5 @@
 
 #include "swav/backend/eigen/product.hpp"
 #include "swav/backend/eigen/sinkhorn_passes.hpp"
+#include "swav/backend/eigen/transport_passes.hpp"
 #include "swav/sinkhorn/solver.hpp"

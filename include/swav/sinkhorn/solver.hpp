@@ -1,31 +1,31 @@
-// The Sinkhorn solver, free of any backend. In: scores, options, a device. Out: codes.
-// Users include swav/sinkhorn/sinkhorn.hpp, which adds the CPU backend.
+// The Sinkhorn solver, free of any backend. In: scores or a cost and marginals, options, a device. Out: codes or a
+// transport. Users include swav/sinkhorn/sinkhorn.hpp, which adds the CPU backend.
 #pragma once
-
-#include <limits>
 
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/basic_codes.hpp"
+#include "swav/sinkhorn/basic_transport.hpp"
 #include "swav/sinkhorn/options.hpp"
-#include "swav/sinkhorn/passes.hpp"
+#include "swav/sinkhorn/transport_result.hpp"
 
 namespace swav {
 
-/// Entropic optimal transport by Sinkhorn's iterations (Cuturi 2013), as SwAV uses it to turn scores into codes.
+/// Entropic optimal transport by Sinkhorn's iterations (Cuturi 2013): `codes` turns scores into SwAV's codes by a fixed
+/// number of iterations, `solve` finds the transport between any two marginals to a tolerance (docs/sinkhorn.md).
 ///
 /// An object owns its workspace: calls after the first of a shape allocate nothing, and one object must not be used by
 /// two threads at once.
 template <class Scalar, class Device = EigenDevice>
 class Sinkhorn {
-  using A = Accumulator<Scalar>;
-  using Passes = SinkhornPasses<Device>;
-
  public:
   using Matrix = typename Device::template Matrix<Scalar>;
+  using Result = TransportResult<Scalar, Device>;
 
   /// Throws InvalidInput when an option is out of range.
-  explicit Sinkhorn(SinkhornOptions options = {}, Device device = {}) : options_(options), device_(device) {
+  explicit Sinkhorn(SinkhornOptions options = {}, Device device = {})
+      : options_(options), codes_(options, device), transport_(options, device) {
     detail::check(options_);
   }
 
@@ -37,7 +37,7 @@ class Sinkhorn {
   /// T iterations read B x K entries T + 2 times and write them twice. Throws InvalidInput on empty or non-finite
   /// scores. Never NaN from finite scores with Stabilization::automatic or log.
   [[nodiscard]] Matrix codes(MatrixView<const Scalar> scores) {
-    check_shape(scores);
+    codes_.check_shape(scores);
     Matrix result(scores.rows, scores.cols);
     codes_into(scores, result);
     return result;
@@ -45,87 +45,34 @@ class Sinkhorn {
 
   /// The same into `out` (B x K), which may be the scores' own memory (the same view; partial overlap is not allowed).
   /// `out` is unchanged when this throws.
-  void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
-    check_shape(scores);
-    detail::require(out.rows == scores.rows && out.cols == scores.cols, "Sinkhorn::codes_into: out of shape ", out.rows,
-                    " x ", out.cols, " found, ", scores.rows, " x ", scores.cols, " wanted");
-    workspace_.reserve(scores.rows, scores.cols, device_);
-    const A inverse_epsilon = A(1) / static_cast<A>(options_.epsilon);
-    const ScoreRange<A> range = Passes::range(device_, scores, workspace_);
-    detail::require(range.finite, "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted");
+  void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) { codes_.codes_into(scores, out); }
 
-    const double span = (static_cast<double>(range.maximum) - static_cast<double>(range.minimum)) / options_.epsilon;
-    if (options_.stabilization == Stabilization::scaling ||
-        (options_.stabilization == Stabilization::automatic && fits_scaling(span, inverse_epsilon))) {
-      if (scale(scores, out, range.maximum, inverse_epsilon, span)) return;
-      detail::require(options_.stabilization == Stabilization::automatic,
-                      "Sinkhorn: (max - min)/epsilon of the scores ", span, " found, at most about ", largest_span(),
-                      " wanted in the scaling domain");
-    }
-    solve_in_log_domain(scores, out, range.maximum);
+  /// The plan P (n x m, row sums a, column sums b) that minimises sum P C + epsilon KL(P | a b'), with C = `cost`
+  /// (n x m) and masses a (n), b (m); an empty view of masses means 1/n, 1/m each. Entries of the cost may be +inf
+  /// (forbidden pairs) and masses 0; a and b must have the same total, which may be any, unless `rho_a` or `rho_b` is
+  /// finite. One read of the kernel an iteration. `warm`, where given, has the potentials to start from.
+  ///
+  /// The result refers to `cost`: the matrix must live while plan() or apply() is called.
+  /// Throws InvalidInput on NaN or -inf in the cost, NaN, infinite or negative masses, totals that are 0 or differ by
+  /// more than the square root of the scalar's rounding, wrong sizes, or finite costs whose size leaves the exponent
+  /// range. How a run ended is TransportResult::status; finite input never gives a NaN.
+  [[nodiscard]] Result solve(MatrixView<const Scalar> cost, VectorView<const Scalar> a = {},
+                             VectorView<const Scalar> b = {}, const Result* warm = nullptr) {
+    Result result;
+    transport_.solve_into(cost, a, b, warm, result);
+    return result;
+  }
+
+  /// The same into `result`, which may be `*warm`; unchanged when this throws.
+  void solve_into(MatrixView<const Scalar> cost, VectorView<const Scalar> a, VectorView<const Scalar> b, Result& result,
+                  const Result* warm = nullptr) {
+    transport_.solve_into(cost, a, b, warm, result);
   }
 
  private:
-  // exp(-span) must stay a normal number; e^-7 of room is left for sums over rows and columns.
-  static constexpr double largest_span() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 7; }
-  // Below this span no intermediate of the scaling domain can leave the exponent range: u_b p_bk >= exp(-2 span).
-  static constexpr double certain_span() { return largest_span() / 2; }
-
-  static bool fits_scaling(double span, A inverse_epsilon) {
-    return span <= largest_span() && inverse_epsilon <= std::numeric_limits<A>::max();
-  }
-
-  static void check_shape(MatrixView<const Scalar> scores) {
-    detail::require(scores.rows > 0 && scores.cols > 0, "Sinkhorn: scores of shape ", scores.rows, " x ", scores.cols,
-                    " found, at least 1 x 1 wanted");
-  }
-
-  // False when the factors left the exponent range; `scores` are then as they were.
-  bool scale(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A maximum, A inverse_epsilon, double span) {
-    if constexpr (ScalarTraits<Scalar>::stores_kernel) {
-      // Where the factors may leave the range, `out` must not hold a kernel: the scores are wanted for the log domain,
-      // or the caller's matrix as it was.
-      const bool out_is_needed = scores.data == out.data || options_.stabilization == Stabilization::scaling;
-      if (!out_is_needed || span <= certain_span())
-        return scale_with_kernel(scores, out, out, maximum, inverse_epsilon);
-      return scale_with_kernel(scores, kernel_in_workspace<Scalar>(scores, workspace_.scalar_kernel), out, maximum,
-                               inverse_epsilon);
-    } else {
-      return scale_with_kernel(scores, kernel_in_workspace<A>(scores, workspace_.kernel), out, maximum,
-                               inverse_epsilon);
-    }
-  }
-
-  template <class T, class Buffer>
-  static MatrixView<T> kernel_in_workspace(MatrixView<const Scalar> scores, Buffer& buffer) {
-    return {buffer.reserve(scores.size()), scores.rows, scores.cols};
-  }
-
-  template <class Kernel>
-  bool scale_with_kernel(MatrixView<const Scalar> scores, MatrixView<Kernel> kernel, MatrixView<Scalar> out, A maximum,
-                         A inverse_epsilon) {
-    Passes::make_kernel(device_, scores, maximum, inverse_epsilon, kernel, workspace_);
-    if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
-    for (int iteration = 1; iteration < options_.max_iterations; ++iteration) {
-      Passes::iterate(device_, kernel, workspace_);
-      if (!Passes::invert_column_sums(device_, scores.cols, workspace_)) return false;
-    }
-    Passes::finish(device_, kernel, workspace_, out);
-    return true;
-  }
-
-  void solve_in_log_domain(MatrixView<const Scalar> scores, MatrixView<Scalar> out, A maximum) {
-    workspace_.reserve_log(scores.rows, scores.cols, device_);
-    for (int iteration = 1; iteration <= options_.max_iterations; ++iteration) {
-      Passes::log_columns(device_, scores, maximum, options_.epsilon, iteration == 1, workspace_);
-      if (iteration < options_.max_iterations) Passes::log_rows(device_, scores, maximum, options_.epsilon, workspace_);
-    }
-    Passes::log_finish(device_, scores, maximum, options_.epsilon, workspace_, out);
-  }
-
   SinkhornOptions options_;
-  Device device_;
-  typename Passes::template Workspace<Scalar> workspace_;
+  detail::CodesSolver<Scalar, Device> codes_;
+  detail::TransportSolver<Scalar, Device> transport_;
 };
 
 }  // namespace swav

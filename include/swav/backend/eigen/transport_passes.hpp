@@ -1,0 +1,464 @@
+// The passes of Sinkhorn::solve on the CPU. In: row-major host memory. Out: host memory. Rows are read from memory once
+// a pass and used from the nearest caches after that; sums are made in an order that depends on the thread count alone.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "swav/backend/eigen/device.hpp"
+#include "swav/backend/eigen/transport_plan.hpp"
+#include "swav/backend/eigen/transport_rows.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav {
+
+template <class Product>
+struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<BasicEigenDevice<Product>> {
+  using Device = BasicEigenDevice<Product>;
+  template <class T>
+  using Buffer = typename Device::template Buffer<T>;
+
+  // Rows whose products with v are made together: v is then loaded once for all of them.
+  static constexpr int block_rows = 8;
+
+  template <class Scalar>
+  struct Workspace {
+    using L = PotentialScalar<Scalar>;
+
+    void reserve(Index rows, Index cols, const Device& device) {
+      for (Buffer<L>* buffer : {&a, &row_mass, &row_target, &f, &base_f, &u}) buffer->reserve(rows);
+      for (Buffer<L>* buffer : {&b, &col_mass, &col_target, &g, &base_g, &v, &next, &column_sums})
+        buffer->reserve(cols);
+      partial_sums.reserve(cols * device.threads());
+      row_scratch.reserve(3 * cols * device.threads());
+      shares.reserve(device.threads());
+    }
+
+    struct Share {  // what a thread finds
+      FactorUpdate<L> update;
+      CostSummary<L> cost;
+      PlanSums<L> sums;
+    };
+
+    Buffer<L> a, row_mass, row_target, f, base_f, u;                     // n
+    Buffer<L> b, col_mass, col_target, g, base_g, v, next, column_sums;  // m; next: next_v, next_g
+    Buffer<L> partial_sums, row_scratch;                                 // m a thread
+    Buffer<Share> shares;                                                // one a thread
+    Buffer<L> kernel;                                                    // n m, one of the two
+    Buffer<float> single_kernel;
+  };
+
+  /// A thread is worth starting, twice an iteration, for some 10 microseconds' work.
+  static Device device_for(const Device& device, Index entries) {
+    return Device(static_cast<int>(std::clamp<Index>(entries / (1 << 15), 1, device.threads())));
+  }
+
+  template <class Scalar, class L>
+  static MassSummary<L> load_masses(VectorView<const Scalar> masses, Index size, Buffer<L>& buffer) {
+    MassSummary<L> summary;
+    for (Index i = 0; i < size; ++i) {
+      const L mass =
+          masses.size == 0 ? L(1) / static_cast<L>(size) : static_cast<L>(static_cast<Accumulator<Scalar>>(masses[i]));
+      if (summary.bad < 0 && !(mass >= 0 && mass <= std::numeric_limits<L>::max())) summary.bad = i;
+      buffer.data()[i] = mass;
+      summary.total += mass;
+    }
+    return summary;
+  }
+
+  template <class L>
+  static void scale_masses(Buffer<L>& buffer, Index size, L factor) {
+    for (Index i = 0; i < size; ++i) buffer.data()[i] *= factor;
+  }
+
+  template <class L>
+  static void load_potentials(const L* from, Index size, Buffer<L>& to) {
+    std::copy_n(from, size, to.data());
+  }
+  template <class L>
+  static void store_potentials(const Buffer<L>& from, Index size, L* to) {
+    std::copy_n(from.data(), size, to);
+  }
+  template <class L>
+  static void fill(Buffer<L>& buffer, Index size, L value) {
+    std::fill_n(buffer.data(), size, value);
+  }
+  /// -inf where there is no mass.
+  template <class L>
+  static void mask(Buffer<L>& potentials, const Buffer<L>& masses, Index size) {
+    for (Index i = 0; i < size; ++i)
+      if (!(masses.data()[i] > 0)) potentials.data()[i] = -infinity<L>();
+  }
+
+  /// 0 for -inf: where there was no mass and now may be.
+  template <class L>
+  static void revive(Buffer<L>& potentials, Index size) {
+    for (Index i = 0; i < size; ++i)
+      if (potentials.data()[i] == -infinity<L>()) potentials.data()[i] = 0;
+  }
+  template <class L>
+  static L total(const Buffer<L>& masses, Index size) {
+    return ConstArray<L>(masses.data(), size).sum();
+  }
+  template <class L>
+  static L smallest_mass(const Buffer<L>& masses, Index size) {
+    L smallest = infinity<L>();
+    for (Index i = 0; i < size; ++i)
+      if (masses.data()[i] > 0) smallest = std::min(smallest, masses.data()[i]);
+    return smallest;
+  }
+
+  template <class Scalar>
+  static CostSummary<PotentialScalar<Scalar>> reduce(const Device& device, MatrixView<const Scalar> cost,
+                                                     Workspace<Scalar>& w) {
+    using L = PotentialScalar<Scalar>;
+    const Index cols = cost.cols;
+    const ConstArray<L> g(w.g.data(), cols);
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
+      Array<L> minima(w.partial_sums.data() + share * cols, cols);
+      minima.setConstant(infinity<L>());
+      CostSummary<L> summary{.largest = 0, .maximum = std::numeric_limits<L>::lowest()};
+      for (Index i = first; i < first + count; ++i) {
+        const ConstArray<L> row = detail::load_row(cost, i, scratch);
+        describe_row(row, i, summary);
+        w.row_mass.data()[i] = w.a.data()[i];
+        L base = -infinity<L>();
+        if (w.a.data()[i] > 0) {
+          base = (row - g).minCoeff();
+          if (base == infinity<L>()) {
+            base = -infinity<L>();
+            w.row_mass.data()[i] = 0;
+            summary.stranded_row = true;
+          } else {
+            minima = minima.min(row - base);
+          }
+        }
+        w.base_f.data()[i] = base;
+      }
+      w.shares.data()[share].cost = summary;
+    });
+    CostSummary<L> total{.largest = 0, .maximum = std::numeric_limits<L>::lowest()};
+    Array<L> base_g(w.base_g.data(), cols);
+    base_g.setConstant(infinity<L>());
+    for (int share = 0; share < device.shares(cost.rows); ++share) {
+      const CostSummary<L>& part = w.shares.data()[share].cost;
+      if (total.bad_row < 0) total.bad_row = part.bad_row;
+      total.forbidden |= part.forbidden;
+      total.stranded_row |= part.stranded_row;
+      total.largest = std::max(total.largest, part.largest);
+      total.maximum = std::max(total.maximum, part.maximum);
+      base_g = base_g.min(ConstArray<L>(w.partial_sums.data() + share * cols, cols));
+    }
+    for (Index j = 0; j < cols; ++j) {
+      const bool stranded = base_g[j] == infinity<L>();
+      w.col_mass.data()[j] = stranded ? L(0) : w.b.data()[j];
+      total.stranded_column |= stranded && w.b.data()[j] > 0;
+      if (!(w.col_mass.data()[j] > 0)) base_g[j] = -infinity<L>();
+    }
+    return total;
+  }
+
+  template <class Scalar, class Kernel, class L>
+  static void make_kernel(const Device& device, MatrixView<const Scalar> cost, L epsilon, MatrixView<Kernel> kernel,
+                          Workspace<Scalar>& w) {
+    const L inverse = detail::inverse_of(epsilon);
+    const Index cols = cost.cols;
+    const L* const base_g = w.base_g.data();
+    // Smaller exponentials would not be normal numbers; that they are exactly 0 is also what a forbidden pair needs.
+    const Kernel lowest = detail::lowest_exponent<Kernel>();
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
+      for (Index i = first; i < first + count; ++i) {
+        const ConstArray<L> row = detail::load_row(cost, i, scratch);
+        const L base = w.base_f.data()[i];
+        Array<Kernel> exponents(kernel.row(i), cols);
+        for (Index j = 0; j < cols; ++j)
+          exponents[j] = static_cast<Kernel>(std::max((base + base_g[j] - row[j]) * inverse, L(2) * lowest));
+        exponents = (exponents > lowest).select(exponents.exp(), Kernel(0));
+      }
+    });
+  }
+
+  template <class Scalar, class L>
+  static void start_factors(Index rows, Index cols, L epsilon, double rho_a, double rho_b, L log_limit, bool cold,
+                            Workspace<Scalar>& w) {
+    // A factor relative to the base potential: mass exp(-base (1 - lambda)/epsilon), (1 - lambda)/epsilon = 1/(rho +
+    // epsilon), is what lambda < 1 leaves of it.
+    const auto target = [&](const Buffer<L>& masses, const Buffer<L>& base, Index i, double rho) {
+      const L mass = masses.data()[i];
+      if (!(mass > 0) || std::isinf(rho)) return mass;
+      return mass * std::exp(-base.data()[i] / (static_cast<L>(rho) + epsilon));
+    };
+    for (Index i = 0; i < rows; ++i) w.row_target.data()[i] = target(w.row_mass, w.base_f, i, rho_a);
+    for (Index j = 0; j < cols; ++j) {
+      const L mass = w.col_mass.data()[j];
+      w.col_target.data()[j] = target(w.col_mass, w.base_g, j, rho_b);
+      L exponent = 0;
+      if (!cold && mass > 0)
+        exponent = std::clamp((w.g.data()[j] - w.base_g.data()[j]) / epsilon - std::log(mass), -log_limit, log_limit);
+      w.v.data()[j] = mass * std::exp(exponent);
+    }
+  }
+
+  template <class Scalar, class Kernel, class L>
+  static FactorUpdate<L> iterate(const Device& device, MatrixView<const Kernel> kernel, L lambda, L omega,
+                                 Workspace<Scalar>& w) {
+    const Index cols = kernel.cols;
+    const L* const v = w.v.data();
+    device.for_shares(kernel.rows, [&](int share, Index first, Index count) {
+      L* const sums = w.partial_sums.data() + share * cols;
+      std::fill_n(sums, cols, L(0));
+      FactorUpdate<L> update;
+      L products[block_rows];
+      Index i = first;
+      const auto block = [&]<int rows>(std::integral_constant<int, rows>) {
+        detail::dot_rows<rows>(kernel.row(i), kernel.stride, v, cols, products);
+        for (int r = 0; r < rows; ++r) {
+          const L target = w.row_target.data()[i + r];
+          L& u = w.u.data()[i + r];
+          const L wanted = target > 0 ? target * inverse_power(products[r], lambda) : L(0);
+          u = target > 0 ? relaxed(wanted, u, omega) : L(0);
+          if (!(target > 0)) continue;
+          note_factor(u / target, update);
+          update.residual += products[r] * std::abs(u - wanted);
+        }
+        detail::add_rows<rows>(kernel.row(i), kernel.stride, w.u.data() + i, cols, sums);
+        i += rows;
+      };
+      while (i + block_rows <= first + count) block(std::integral_constant<int, block_rows>());
+      while (i < first + count) block(std::integral_constant<int, 1>());
+      w.shares.data()[share].update = update;
+    });
+    return collect_columns(device, kernel.rows, cols, w);
+  }
+
+  template <class Scalar, class L>
+  static FactorUpdate<L> update_columns(Index cols, L lambda, L omega, Workspace<Scalar>& w) {
+    FactorUpdate<L> update;
+    L shrink = 1, growth = 1;
+    for (Index j = 0; j < cols; ++j) {
+      const L target = w.col_target.data()[j], sum = w.column_sums.data()[j], old = w.v.data()[j];
+      if (!(target > 0)) {
+        w.next.data()[j] = 0;
+        continue;
+      }
+      const L wanted = target * inverse_power(sum, lambda);
+      w.next.data()[j] = relaxed(wanted, old, omega);
+      note_factor(w.next.data()[j] / target, update);
+      update.residual += sum * std::abs(old - wanted);
+      shrink = std::min(shrink, wanted / old);
+      growth = std::max(growth, wanted / old);
+    }
+    note_move(std::log(std::max(growth, L(1) / shrink)), update);
+    return update;
+  }
+
+  template <class Scalar>
+  static void accept_columns(Workspace<Scalar>& w) {
+    std::swap(w.v, w.next);
+  }
+  template <class Scalar>
+  static void log_accept_columns(Workspace<Scalar>& w) {
+    std::swap(w.g, w.next);
+  }
+
+  template <class Scalar, class L>
+  static void row_potentials(Index rows, L epsilon, Workspace<Scalar>& w) {
+    to_potentials(w.base_f, w.u, rows, epsilon, w.f);
+  }
+  template <class Scalar, class L>
+  static void column_potentials(Index cols, L epsilon, const Buffer<L>& factors, Workspace<Scalar>& w) {
+    to_potentials(w.base_g, factors, cols, epsilon, w.g);
+  }
+
+  template <class Scalar, class L>
+  static FactorUpdate<L> log_iterate(const Device& device, MatrixView<const Scalar> cost, L epsilon, L lambda, L omega,
+                                     Workspace<Scalar>& w) {
+    const L inverse = detail::inverse_of(epsilon);
+    const Index cols = cost.cols;
+    const ConstArray<L> g(w.g.data(), cols);
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
+      Array<L> sums(w.partial_sums.data() + share * cols, cols);
+      sums.setZero();
+      FactorUpdate<L> update;
+      for (Index i = first; i < first + count; ++i) {
+        const L mass = w.row_mass.data()[i];
+        L& f = w.f.data()[i];
+        if (!(mass > 0)) {
+          f = -infinity<L>();
+          continue;
+        }
+        scratch = detail::load_row(cost, i, scratch) - g;
+        const L smallest = scratch.minCoeff();
+        // In cost units first: the difference is exact where it matters, and 0 at the smallest.
+        scratch = ((smallest - scratch) * inverse).max(detail::lowest_exponent<L>());
+        scratch = (scratch > detail::lowest_exponent<L>()).select(scratch.exp(), L(0));
+        const L log_sum = std::log(scratch.sum());
+        // log K v = log_sum - smallest/epsilon.
+        const L wanted = epsilon * std::log(mass) - lambda * (epsilon * log_sum - smallest);
+        const L move = (wanted - f) / epsilon;
+        f = omega == L(1) ? wanted : f + omega * (wanted - f);
+        const L relaxed = omega == L(1) ? L(0) : (omega - L(1)) * move;
+        const L unbalanced = lambda == L(1) ? L(0) : (L(1) - lambda) * (log_sum - smallest / epsilon);
+        const L weight = std::exp(std::log(mass) + unbalanced + relaxed - log_sum);
+        if (omega != L(1)) note_move(move, update);
+        update.residual += std::abs(std::exp(std::log(mass) + unbalanced) * std::expm1(relaxed));
+        sums += weight * scratch;
+      }
+      w.shares.data()[share].update = update;
+    });
+    return collect_columns(device, cost.rows, cols, w);
+  }
+
+  template <class Scalar, class L>
+  static FactorUpdate<L> log_update_columns(const Device& device, MatrixView<const Scalar> cost, L epsilon, L lambda,
+                                            L omega, Workspace<Scalar>& w) {
+    const Index cols = cost.cols;
+    const L smallest_sum = std::numeric_limits<L>::min() / std::numeric_limits<L>::epsilon();
+    bool starved = false;
+    for (Index j = 0; j < cols; ++j) starved |= w.col_mass.data()[j] > 0 && !(w.column_sums.data()[j] >= smallest_sum);
+    if (starved) column_minima(device, cost, w);
+    FactorUpdate<L> update;
+    for (Index j = 0; j < cols; ++j) {
+      const L mass = w.col_mass.data()[j], sum = w.column_sums.data()[j], g = w.g.data()[j];
+      L& next = w.next.data()[j];
+      next = -infinity<L>();
+      if (!(mass > 0)) continue;
+      // epsilon log (K'u)_j, where the sum has underflowed by its largest term alone: the next update has the rest.
+      const L log_sum = sum >= smallest_sum ? epsilon * std::log(sum) - g : -w.base_g.data()[j];
+      const L wanted = epsilon * std::log(mass) - lambda * log_sum;
+      next = omega == L(1) ? wanted : g + omega * (wanted - g);
+      note_move((wanted - g) / epsilon, update);
+      const L target = lambda == L(1) ? mass : std::exp((wanted + log_sum) / epsilon);
+      update.residual += std::abs(sum - target);
+    }
+    return update;
+  }
+
+  template <class Scalar, class L>
+  static L dual(Index rows, Index cols, L epsilon, double rho_a, double rho_b, L mass, const Workspace<Scalar>& w) {
+    L total_a = 0, total_b = 0;
+    const auto side = [&](const Buffer<L>& masses, const Buffer<L>& potentials, Index size, double rho, L& total) {
+      L sum = 0;
+      for (Index i = 0; i < size; ++i) {
+        const L m = masses.data()[i];
+        if (!(m > 0)) continue;
+        total += m;
+        const L potential = potentials.data()[i] - epsilon * std::log(m);
+        if (std::isinf(rho))
+          sum += m * potential;
+        else if (std::isinf(potential))  // no allowed partner: all of the mass is destroyed
+          sum += static_cast<L>(rho) * m;
+        else
+          sum -= static_cast<L>(rho) * m * std::expm1(-potential / static_cast<L>(rho));
+      }
+      return sum;
+    };
+    const L value = side(w.a, w.f, rows, rho_a, total_a) + side(w.b, w.g, cols, rho_b, total_b);
+    return value - epsilon * (mass - total_a * total_b);
+  }
+
+ private:
+  template <class T>
+  using Array = detail::ArrayMap<T>;
+  template <class T>
+  using ConstArray = detail::ConstArrayMap<T>;
+
+  template <class L>
+  static constexpr L infinity() {
+    return std::numeric_limits<L>::infinity();
+  }
+
+  template <class L>
+  static void describe_row(const ConstArray<L>& row, Index i, CostSummary<L>& summary) {
+    // Times 0, any finite value vanishes and nothing else does.
+    if ((row * L(0)).sum() == L(0)) {
+      const L lowest = row.minCoeff(), highest = row.maxCoeff();
+      summary.largest = std::max({summary.largest, -lowest, highest});
+      summary.maximum = std::max(summary.maximum, highest);
+      return;
+    }
+    for (Index j = 0; j < row.size(); ++j) {
+      if (row[j] == infinity<L>()) {
+        summary.forbidden = true;
+      } else if (std::isfinite(row[j])) {
+        summary.largest = std::max(summary.largest, std::abs(row[j]));
+        summary.maximum = std::max(summary.maximum, row[j]);
+      } else if (summary.bad_row < 0) {
+        summary.bad_row = i;
+      }
+    }
+  }
+
+  template <class L>
+  static void to_potentials(const Buffer<L>& base, const Buffer<L>& factors, Index size, L epsilon,
+                            Buffer<L>& potentials) {
+    for (Index i = 0; i < size; ++i) {
+      const L factor = factors.data()[i];
+      potentials.data()[i] = factor > 0 ? base.data()[i] + epsilon * std::log(factor) : -infinity<L>();
+    }
+  }
+
+  template <class L>
+  static L inverse_power(L sum, L lambda) {
+    return lambda == L(1) ? L(1) / sum : std::pow(sum, -lambda);
+  }
+  template <class L>
+  static L relaxed(L wanted, L old, L omega) {
+    return omega == L(1) ? wanted : wanted * std::pow(wanted / old, omega - L(1));
+  }
+
+  // Comparisons are written so that a NaN is kept.
+  template <class L>
+  static void note_factor(L scaled, FactorUpdate<L>& update) {
+    if (!(scaled >= update.lowest)) update.lowest = scaled;
+    if (!(scaled <= update.highest)) update.highest = scaled;
+  }
+  template <class L>
+  static void note_move(L log_move, FactorUpdate<L>& update) {
+    if (!(std::abs(log_move) <= update.largest_move)) update.largest_move = std::abs(log_move);
+  }
+
+  // column_sums and the shares' updates, in the order of the shares.
+  template <class Scalar>
+  static auto collect_columns(const Device& device, Index rows, Index cols, Workspace<Scalar>& w) {
+    using L = PotentialScalar<Scalar>;
+    Array<L> total(w.column_sums.data(), cols);
+    total = ConstArray<L>(w.partial_sums.data(), cols);
+    FactorUpdate<L> update = w.shares.data()[0].update;
+    for (int share = 1; share < device.shares(rows); ++share) {
+      total += ConstArray<L>(w.partial_sums.data() + share * cols, cols);
+      const FactorUpdate<L>& part = w.shares.data()[share].update;
+      update.residual += part.residual;
+      note_factor(part.lowest, update);
+      note_factor(part.highest, update);
+      note_move(part.largest_move, update);
+    }
+    return update;
+  }
+
+  // base_g_j = min_i (C_ij - f_i).
+  template <class Scalar>
+  static void column_minima(const Device& device, MatrixView<const Scalar> cost, Workspace<Scalar>& w) {
+    using L = PotentialScalar<Scalar>;
+    const Index cols = cost.cols;
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
+      Array<L> minima(w.partial_sums.data() + share * cols, cols);
+      minima.setConstant(infinity<L>());
+      for (Index i = first; i < first + count; ++i)
+        if (w.row_mass.data()[i] > 0) minima = minima.min(detail::load_row(cost, i, scratch) - w.f.data()[i]);
+    });
+    Array<L> base_g(w.base_g.data(), cols);
+    base_g = ConstArray<L>(w.partial_sums.data(), cols);
+    for (int share = 1; share < device.shares(cost.rows); ++share)
+      base_g = base_g.min(ConstArray<L>(w.partial_sums.data() + share * cols, cols));
+  }
+};
+
+}  // namespace swav

@@ -1,0 +1,136 @@
+// What is computed from the potentials of a transport on the CPU: sums over the plan, its products, the plan itself.
+// In: cost, f, g. Out: each a row of the plan at a time.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "swav/backend/eigen/device.hpp"
+#include "swav/backend/eigen/transport_rows.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav::detail {
+
+/// The part of TransportPasses that reads potentials and nothing else.
+template <class Device>
+struct TransportPlanPasses {
+  template <class Scalar, class Workspace, class L>
+  static PlanSums<L> evaluate(const Device& device, MatrixView<const Scalar> cost, L epsilon, Workspace& w) {
+    const Index cols = cost.cols;
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      ArrayMap<L> sums(w.partial_sums.data() + share * cols, cols);
+      sums.setZero();
+      PlanSums<L> part;
+      for_plan_rows(cost, w.f.data(), w.g.data(), epsilon, first, count, w.row_scratch.data() + share * 3 * cols,
+                    [&](Index i, const ConstArrayMap<L>& row, const ArrayMap<L>& exponents, const ArrayMap<L>& plan) {
+                      part.cost += (plan > L(0)).select(plan * row, L(0)).sum();
+                      part.entropy -= (plan * exponents).sum();
+                      const L sum = plan.sum();
+                      part.mass += sum;
+                      add_marginal(sum, w.a.data()[i], part.error_a, part.log_a, part.divergence_a);
+                      sums += plan;
+                    });
+      w.shares.data()[share].sums = part;
+    });
+    PlanSums<L> total = w.shares.data()[0].sums;
+    ArrayMap<L> column_sums(w.column_sums.data(), cols);
+    column_sums = ConstArrayMap<L>(w.partial_sums.data(), cols);
+    for (int share = 1; share < device.shares(cost.rows); ++share) {
+      const PlanSums<L>& part = w.shares.data()[share].sums;
+      total.mass += part.mass;
+      total.cost += part.cost;
+      total.entropy += part.entropy;
+      total.error_a += part.error_a;
+      total.log_a += part.log_a;
+      total.divergence_a += part.divergence_a;
+      column_sums += ConstArrayMap<L>(w.partial_sums.data() + share * cols, cols);
+    }
+    for (Index j = 0; j < cols; ++j)
+      add_marginal(column_sums[j], w.b.data()[j], total.error_b, total.log_b, total.divergence_b);
+    return total;
+  }
+
+  template <class Scalar, class L>
+  static void plan(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g, double epsilon,
+                   MatrixView<Scalar> out) {
+    for_shares_of_plan(device, cost, f, g, epsilon, [&](int, Index i, const ArrayMap<L>& row) {
+      ArrayMap<Scalar>(out.row(i), out.cols) = row.template cast<Accumulator<Scalar>>().template cast<Scalar>();
+    });
+  }
+
+  template <class Scalar, class L>
+  static void apply(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g, double epsilon,
+                    MatrixView<const Scalar> x, bool transposed, MatrixView<Scalar> out) {
+    const RowMatrix<L> values = as_eigen(x).template cast<Accumulator<Scalar>>().template cast<L>();
+    RowMatrix<L> sums = RowMatrix<L>::Zero(out.rows * (transposed ? device.shares(cost.rows) : 1), out.cols);
+    for_shares_of_plan(device, cost, f, g, epsilon, [&](int share, Index i, const ArrayMap<L>& row) {
+      if (transposed)
+        sums.middleRows(share * out.rows, out.rows).noalias() += row.matrix().transpose() * values.row(i);
+      else
+        sums.row(i).noalias() = row.matrix() * values;
+    });
+    for (int share = 1; transposed && share < device.shares(cost.rows); ++share)
+      sums.topRows(out.rows) += sums.middleRows(share * out.rows, out.rows);
+    as_eigen(out) = sums.topRows(out.rows).template cast<Accumulator<Scalar>>().template cast<Scalar>();
+  }
+
+  template <class Scalar, class L>
+  static void marginal(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g, double epsilon,
+                       bool columns, L* sums) {
+    typename Device::template Buffer<L> storage;
+    const Index cols = cost.cols;
+    ArrayMap<L> partial(storage.reserve(columns ? device.shares(cost.rows) * cols : 0),
+                        columns ? device.shares(cost.rows) * cols : 0);
+    partial.setZero();
+    for_shares_of_plan(device, cost, f, g, epsilon, [&](int share, Index i, const ArrayMap<L>& row) {
+      if (columns)
+        partial.segment(share * cols, cols) += row;
+      else
+        sums[i] = row.sum();
+    });
+    if (!columns) return;
+    ArrayMap<L> total(sums, cols);
+    total = partial.head(cols);
+    for (int share = 1; share < device.shares(cost.rows); ++share) total += partial.segment(share * cols, cols);
+  }
+
+ private:
+  template <class L>
+  static void add_marginal(L sum, L mass, L& error, L& log_mass, L& divergence) {
+    error += std::abs(sum - mass);
+    if (mass > 0) log_mass += sum * std::log(mass);
+    divergence += mass - sum + (sum > 0 && mass > 0 ? sum * std::log(sum / mass) : L(0));
+  }
+
+  // Calls body(i, row of the cost, exponents, row of the plan), with 3 m elements of scratch. Where the plan is 0 its
+  // exponent is finite still.
+  template <class Scalar, class L, class Body>
+  static void for_plan_rows(MatrixView<const Scalar> cost, const L* f, const L* g, L epsilon, Index first, Index count,
+                            L* scratch, const Body& body) {
+    const Index cols = cost.cols;
+    const L inverse = inverse_of(epsilon), lowest = lowest_exponent<L>();
+    ArrayMap<L> loaded(scratch, cols), exponents(scratch + cols, cols), plan(scratch + 2 * cols, cols);
+    const ConstArrayMap<L> potentials(g, cols);
+    for (Index i = first; i < first + count; ++i) {
+      const ConstArrayMap<L> row = load_row(cost, i, loaded);
+      exponents = ((f[i] + potentials - row) * inverse).max(lowest);
+      plan = (exponents > lowest).select(exponents.exp(), L(0));
+      body(i, row, exponents, plan);
+    }
+  }
+
+  template <class Scalar, class L, class Body>
+  static void for_shares_of_plan(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g,
+                                 double epsilon, const Body& body) {
+    typename Device::template Buffer<L> scratch;
+    scratch.reserve(device.shares(cost.rows) * 3 * cost.cols);
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      for_plan_rows(
+          cost, f, g, static_cast<L>(epsilon), first, count, scratch.data() + share * 3 * cost.cols,
+          [&](Index i, const ConstArrayMap<L>&, const ArrayMap<L>&, const ArrayMap<L>& plan) { body(share, i, plan); });
+    });
+  }
+};
+
+}  // namespace swav::detail

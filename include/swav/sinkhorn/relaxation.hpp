@@ -1,0 +1,74 @@
+// The over-relaxation factor of a Sinkhorn run. In: the error after each iteration. Out: the factor of the next.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace swav::detail {
+
+/// Sinkhorn's iteration near its limit is a linear fixed-point iteration with some rate eta; over-relaxed by omega its
+/// modes decay at the rates mu of successive over-relaxation, (mu + omega - 1)^2 = eta omega^2 mu, at best omega - 1
+/// for omega = 2/(1 + sqrt(1 - eta)) (Young 1971; Lehmann, von Renesse, Sambale, Uschmajew 2022). Without a fixed
+/// factor, eta is told from the rate observed, as often as that is slower than the best for the present factor. Far
+/// from the limit, and where the error grows, the factor is 1: plain Sinkhorn converges from anywhere.
+///
+/// The error of an over-relaxed iterate is mostly its own overshoot: a plain iteration from there has up to
+/// omega/(2 - omega) times less. So, once that could be the end, one is put in from time to time.
+class Relaxation {
+ public:
+  explicit Relaxation(std::optional<double> fixed) : fixed_(fixed), factor_(fixed.value_or(1)) {}
+
+  /// The factor of the next iteration.
+  [[nodiscard]] double factor() const { return plain_ > 0 ? 1.0 : factor_; }
+
+  /// The factors of the iteration start anew. What is known of eta is kept.
+  void restart() {
+    observed_ = 0;
+    plain_ = 1;
+  }
+
+  /// After an iteration: its error, the error at which the run ends, and the largest |log(updated/old)| of a factor.
+  void observe(double error, double wanted, double largest_move) {
+    plain_ = std::max(plain_ - 1, 0);
+    if (!(largest_move < largest_move_wanted)) {
+      restart();
+      return;
+    }
+    if (plain_ > 0) return;
+    if (observed_ == 0) first_error_ = error;
+    // After a plain iteration the overshoot comes back before anything is wrong.
+    if (factor_ > 1 && error * (2 - factor_) > 4 * factor_ * first_error_) {
+      if (!fixed_) factor_ = 1 + (factor_ - 1) / 2;
+      observed_ = 0;
+      plain_ = window();
+      return;
+    }
+    ++observed_;
+    if (observed_ == window()) settled_error_ = error;
+    if (observed_ < 2 * window()) return;
+    if (!fixed_) adapt(std::pow(error / settled_error_, 1.0 / window()));
+    if (factor_ > 1 && error * (2 - factor_) <= 2 * wanted) plain_ = 1;
+    observed_ = 0;
+  }
+
+ private:
+  static constexpr double largest_move_wanted = 1;
+
+  void adapt(double rate) {
+    const double best = factor_ - 1;
+    if (!(rate < 1) || rate <= best + (1 - best) * 0.05) return;
+    const double eta = std::min((rate + best) * (rate + best) / (factor_ * factor_ * rate), 1 - 1e-8);
+    factor_ = std::max(factor_, 2 / (1 + std::sqrt(1 - eta)));
+  }
+
+  // How many iterations a change of the factor is given before the rate is measured, and for measuring it.
+  [[nodiscard]] int window() const { return std::clamp(static_cast<int>(1 / (2 - factor_)), 4, 100); }
+
+  std::optional<double> fixed_;
+  double factor_, first_error_ = 0, settled_error_ = 0;
+  int observed_ = 0;
+  int plain_ = 1;  // iterations that are to be plain yet
+};
+
+}  // namespace swav::detail

@@ -1,0 +1,88 @@
+// The passes over n x m data that a backend gives Sinkhorn::solve. In: device memory. Out: device memory.
+#pragma once
+
+#include <type_traits>
+
+#include "swav/core/matrix_view.hpp"
+#include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/options.hpp"
+
+namespace swav {
+
+/// The type of potentials, masses and sums: double, or the accumulator where that is wider.
+template <class Scalar>
+using PotentialScalar = std::conditional_t<(sizeof(Accumulator<Scalar>) < sizeof(double)), double, Accumulator<Scalar>>;
+
+/// What is known of a vector of masses.
+template <class L>
+struct MassSummary {
+  L total{};
+  Index bad = -1;  ///< the first index with a NaN, infinite or negative mass, or -1
+};
+
+/// What a cost matrix holds.
+template <class L>
+struct CostSummary {
+  Index bad_row = -1;                                  ///< a row with a NaN or -inf, or -1; the rest then means nothing
+  bool forbidden = false;                              ///< there are entries +inf
+  bool stranded_row = false, stranded_column = false;  ///< one with mass has no allowed partner with mass
+  L largest{};                                         ///< the largest |finite entry|
+  L maximum{};                                         ///< the largest finite entry
+};
+
+/// What one update of a vector of factors did.
+template <class L>
+struct FactorUpdate {
+  L residual{};             ///< L1 change of the plan's marginal that an update without relaxation makes
+  L lowest{1}, highest{1};  ///< extremes of factor/mass after it
+  L largest_move{};         ///< the largest |log(updated/old)|, without relaxation
+};
+
+/// The sums over the plan and the marginals that costs are made of.
+template <class L>
+struct PlanSums {
+  L mass{}, cost{}, entropy{};       ///< sum P, sum P C, -sum P log P
+  L error_a{}, error_b{};            ///< L1 distances of the marginals from a and b
+  L log_a{}, log_b{};                ///< sum_i r_i log a_i, sum_j c_j log b_j with the marginals r, c
+  L divergence_a{}, divergence_b{};  ///< KL(r | a), KL(c | b)
+};
+
+/// Specialised once a backend, as `TransportPasses<Device>`, with `Workspace<Scalar>` (buffers of n, m and n x m
+/// elements, listed in the Eigen backend) and static functions. C is the cost, L = PotentialScalar<Scalar>, `lambda` is
+/// rho/(rho + epsilon) of the side that is updated (1: balanced), `omega` the relaxation. A mass 0 has potential -inf.
+///
+///   device_for(device, entries) -> Device: with no more threads than so many entries are worth
+///   load_masses(masses or empty, size, buffer) -> MassSummary; scale_masses(buffer, size, factor)
+///   load_potentials, store_potentials, fill, mask (-inf where there is no mass), revive (0 for -inf): of one buffer of
+///   potentials; total, smallest_mass: of one of masses
+///   reduce(device, cost, workspace) -> CostSummary
+///     One read. base_f_i = min_j (C_ij - g_j), base_g_j = min_i (C_ij - base_f_i); row_mass, col_mass: the masses,
+///     0 where there is no allowed partner.
+///   make_kernel(device, cost, epsilon, kernel, workspace)
+///     One read, one write: kernel_ij = exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers:
+///     at most 1, and 1 somewhere in each row and column with mass.
+///   start_factors(rows, cols, epsilon, rho_a, rho_b, log_limit, cold, workspace)
+///     v from g, its logarithm over the mass clipped to log_limit; where `cold`, v = col_mass.
+///   iterate(device, kernel, lambda, omega, workspace) -> FactorUpdate
+///     One read: s = K v, u = row_target s^-lambda, column_sums = K' u.
+///   update_columns(cols, lambda, omega, workspace) -> FactorUpdate
+///     next_v = col_target column_sums^-lambda.
+///   accept_columns(workspace): v = next_v
+///   row_potentials(rows, epsilon, workspace): f = base_f + epsilon log u
+///   column_potentials(cols, epsilon, v or next_v, workspace): g = base_g + epsilon log of it
+///   log_iterate(device, cost, epsilon, lambda, omega, workspace) -> FactorUpdate
+///     One read: f from g by log-sum-exp, column_sums = those of the plan.
+///   log_update_columns(device, cost, epsilon, lambda, omega, workspace) -> FactorUpdate
+///     next_g; where a column's sum underflows, from min_i (C_ij - f_i), at one more read.
+///   log_accept_columns(workspace): g = next_g
+///   dual(rows, cols, epsilon, rho_a, rho_b, mass, workspace) -> L     the dual's value at f, g
+///   evaluate(device, cost, epsilon, workspace) -> PlanSums    one read
+///   plan, apply, marginal: of TransportResult
+template <class Device>
+struct TransportPasses;
+
+namespace detail {
+template <class Scalar, class Device>
+class TransportSolver;
+}  // namespace detail
+}  // namespace swav

@@ -1,0 +1,95 @@
+// What Sinkhorn::solve returns. In: potentials, a cost matrix in the caller's memory. Out: the plan, or its products.
+#pragma once
+
+#include <type_traits>
+#include <vector>
+
+#include "swav/core/device.hpp"
+#include "swav/core/matrix_view.hpp"
+#include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav {
+
+enum class TransportStatus {
+  converged,        ///< the marginal error is at most the tolerance
+  max_iterations,   ///< it is not, after as many iterations as allowed
+  infeasible,       ///< no plan has these marginals: forbidden pairs leave a mass nowhere to go
+  numerical_error,  ///< the factors or the exponents left the range or the precision of the chosen domain
+  stopped           ///< the progress callback returned false
+};
+
+/// A transport between n rows and m columns: P_ij = exp((f_i + g_j - C_ij)/epsilon), without a factor a_i b_j, as in
+/// POT (log u = f/epsilon) and OTT. f_i is -inf where row i has no mass, g_j likewise. In units of the cost; a constant
+/// added to f and taken from g changes nothing.
+template <class Scalar, class Device = EigenDevice>
+class TransportResult {
+  using Passes = TransportPasses<Device>;
+
+ public:
+  using Potential = PotentialScalar<Scalar>;
+  using Matrix = typename Device::template Matrix<Scalar>;
+
+  std::vector<Potential> f, g;
+  TransportStatus status = TransportStatus::max_iterations;
+  bool converged = false;
+  int iterations = 0;
+  /// (|P 1 - a|_1 + |P' 1 - b|_1) / sum a of the plan that f and g describe. Unbalanced: by how much, so measured, one
+  /// more update would change the marginals.
+  double marginal_error = 0;
+  std::vector<double> errors;  ///< the same after each checked iteration
+  double epsilon = 0;
+  double mass = 0;            ///< sum P
+  double transport_cost = 0;  ///< sum P C
+  /// sum P C + epsilon KL(P | a b'), KL(P | Q) = sum P log(P/Q) - P + Q; unbalanced: + rho_a KL(P 1 | a) + rho_b
+  /// KL(P' 1 | b). (The other convention, sum P C - epsilon H(P), is transport_cost - epsilon * (entropy + mass).)
+  double regularized_cost = 0;
+  double dual_cost =
+      0;               ///< the dual's value at f, g; at most the least regularized_cost, and equal to it at the optimum
+  double entropy = 0;  ///< -sum P log P
+  Stabilization domain = Stabilization::scaling;  ///< where the last iteration was computed: scaling or log
+
+  /// P (n x m): one exponential an entry.
+  [[nodiscard]] Matrix plan() const {
+    Matrix result(cost_.rows, cost_.cols);
+    plan_into(result);
+    return result;
+  }
+  void plan_into(MatrixView<Scalar> out) const {
+    detail::require(out.rows == cost_.rows && out.cols == cost_.cols, "TransportResult::plan_into: out of shape ",
+                    out.rows, " x ", out.cols, " found, ", cost_.rows, " x ", cost_.cols, " wanted");
+    Passes::plan(device_, cost_, f.data(), g.data(), epsilon, out);
+  }
+
+  /// axis 1: P x with x of m rows, n x d; axis 0: P' x with x of n rows, m x d. The plan is made a row at a time and
+  /// not kept. `x` must not overlap the result.
+  [[nodiscard]] Matrix apply(MatrixView<const Scalar> x, int axis = 1) const {
+    check_axis(axis);
+    const Index wanted = axis == 1 ? cost_.cols : cost_.rows;
+    detail::require(x.rows == wanted, "TransportResult::apply: x of ", x.rows, " rows found, ", wanted, " wanted");
+    Matrix result(axis == 1 ? cost_.rows : cost_.cols, x.cols);
+    Passes::apply(device_, cost_, f.data(), g.data(), epsilon, x, axis == 0, MatrixView<Scalar>(result));
+    return result;
+  }
+
+  /// The sums of P along an axis, without the plan: axis 1 the n row sums, axis 0 the m column sums.
+  [[nodiscard]] std::vector<Potential> marginal(int axis) const {
+    check_axis(axis);
+    std::vector<Potential> sums(static_cast<std::size_t>(axis == 1 ? cost_.rows : cost_.cols));
+    Passes::marginal(device_, cost_, f.data(), g.data(), epsilon, axis == 0, sums.data());
+    return sums;
+  }
+
+ private:
+  template <class, class>
+  friend class detail::TransportSolver;
+
+  static void check_axis(int axis) {
+    detail::require(axis == 0 || axis == 1, "TransportResult: axis ", axis, " found, 0 or 1 wanted");
+  }
+
+  MatrixView<const Scalar> cost_;
+  Device device_;
+};
+
+}  // namespace swav
