@@ -114,7 +114,8 @@ TEST_CASE_TEMPLATE("every scalar solves to its default tolerance", Scalar, float
   const auto r = Sinkhorn<Scalar>{{.epsilon = 0.05}}.solve(cost);
   CHECK(r.converged);
   CHECK(r.marginal_error <= (sizeof(swav::Accumulator<Scalar>) < sizeof(double) ? 1e-6 : 1e-9));
-  const Result exact = Sinkhorn<double>{{.epsilon = 0.05, .tolerance = 1e-12}}.solve(converted<double>(cost));
+  const RowMatrix<double> same_cost = converted<double>(cost);
+  const Result exact = Sinkhorn<double>{{.epsilon = 0.05, .tolerance = 1e-12}}.solve(same_cost);
   CHECK(std::abs(r.transport_cost - exact.transport_cost) <= 1e-6);
   CHECK(largest_difference(converted<double>(r.plan()), exact.plan()) <=
         1e-7 + 0.005 * exact.plan().maxCoeff() * (sizeof(Scalar) == 2));
