@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "swav/core/error.hpp"
 
@@ -43,6 +44,11 @@ struct SinkhornOptions {
   /// 1e-6 where the accumulator is float.
   std::optional<double> tolerance = std::nullopt;
   Stabilization stabilization = Stabilization::automatic;
+
+  /// `codes` only: the largest entry of each row becomes 1, the others 0, after the last iteration.
+  bool hard_codes = false;
+  /// `codes` only: each prototype's share of the samples, 0 or more, 1 in all (to 1e-6). Empty: equal shares.
+  std::vector<double> prototype_masses = {};
 
   /// The error is compared with the tolerance, kept and reported every so many iterations. It costs no pass.
   int check_interval = 1;
@@ -91,6 +97,14 @@ inline void check(const SinkhornOptions& options) {
     require(std::isfinite(*options.absorption_threshold) && *options.absorption_threshold > 1,
             "SinkhornOptions.absorption_threshold: ", *options.absorption_threshold,
             " found, a finite value > 1 wanted");
+  double masses = 0;
+  for (const double mass : options.prototype_masses) {
+    require(std::isfinite(mass) && mass >= 0, "SinkhornOptions.prototype_masses: ", mass,
+            " found, finite values of 0 or more wanted");
+    masses += mass;
+  }
+  require(options.prototype_masses.empty() || std::abs(masses - 1) <= 1e-6,
+          "SinkhornOptions.prototype_masses: a sum of ", masses, " found, 1 wanted");
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 // transport. Users include swav/sinkhorn/sinkhorn.hpp, which adds the CPU backend.
 #pragma once
 
+#include "swav/comm/communicator.hpp"
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
@@ -17,15 +18,15 @@ namespace swav {
 ///
 /// An object owns its workspace: calls after the first of a shape allocate nothing, and one object must not be used by
 /// two threads at once.
-template <class Scalar, class Device = EigenDevice>
+template <class Scalar, class Device = EigenDevice, Communicator Group = SelfCommunicator>
 class Sinkhorn {
  public:
   using Matrix = typename Device::template Matrix<Scalar>;
   using Result = TransportResult<Scalar, Device>;
 
   /// Throws InvalidInput when an option is out of range.
-  explicit Sinkhorn(SinkhornOptions options = {}, Device device = {})
-      : options_(options), codes_(options, device), transport_(options, device) {
+  explicit Sinkhorn(SinkhornOptions options = {}, Device device = {}, Group group = {})
+      : options_(options), codes_(options, device, group), transport_(options, device) {
     detail::check(options_);
   }
 
@@ -36,16 +37,31 @@ class Sinkhorn {
   /// appendix). Rows sum to 1; columns sum to B/K only at convergence, at 3 iterations 0.5 to 1.25 times that is usual.
   /// T iterations read B x K entries T + 2 times and write them twice. Throws InvalidInput on empty or non-finite
   /// scores. Never NaN from finite scores with Stabilization::automatic or log.
-  [[nodiscard]] Matrix codes(MatrixView<const Scalar> scores) {
-    codes_.check_shape(scores);
-    Matrix result(scores.rows, scores.cols);
-    codes_into(scores, result);
+  ///
+  /// In a group of processes each has some of the rows, none perhaps, and gets their codes: those that one process with
+  /// all rows would get, up to rounding. The call is collective, and throws in every process when it does in one.
+  [[nodiscard]] Matrix codes(MatrixView<const Scalar> scores) { return codes_of_last(scores, scores.rows); }
+
+  /// The codes of the last `rows` rows of the scores, when all of them take part: a batch behind a queue of earlier
+  /// embeddings. rows <= B.
+  [[nodiscard]] Matrix codes_of_last(MatrixView<const Scalar> scores, Index rows) {
+    detail::require(rows >= 0 && rows <= scores.rows, "Sinkhorn::codes_of_last: ", rows, " rows of scores of shape ",
+                    scores.rows, " x ", scores.cols, " found, at most all rows wanted");
+    Matrix result(rows, scores.cols);
+    codes_of_last_into(scores, result);
     return result;
   }
 
   /// The same into `out` (B x K), which may be the scores' own memory (the same view; partial overlap is not allowed).
   /// `out` is unchanged when this throws.
-  void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) { codes_.codes_into(scores, out); }
+  void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
+    detail::require(out.rows == scores.rows, "Sinkhorn::codes_into: out of ", out.rows, " rows found, the scores' ",
+                    scores.rows, " wanted");
+    codes_.codes_into(scores, out);
+  }
+
+  /// codes_of_last(scores, out.rows) into `out`, which may be the scores' last rows themselves.
+  void codes_of_last_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) { codes_.codes_into(scores, out); }
 
   /// The plan P (n x m, row sums a, column sums b) that minimises sum P C + epsilon KL(P | a b'), with C = `cost`
   /// (n x m) and masses a (n), b (m); an empty view of masses means 1/n, 1/m each. Entries of the cost may be +inf
@@ -71,7 +87,7 @@ class Sinkhorn {
 
  private:
   SinkhornOptions options_;
-  detail::CodesSolver<Scalar, Device> codes_;
+  detail::CodesSolver<Scalar, Device, Group> codes_;
   detail::TransportSolver<Scalar, Device> transport_;
 };
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "swav/backend/eigen/arg_max.hpp"
 #include "swav/backend/eigen/product.hpp"
 #include "swav/loss/passes.hpp"
 
@@ -106,7 +107,7 @@ struct LossPasses<BasicEigenDevice<Product>> {
       double entropy = 0;
       for (Index r = first; r < first + count; ++r) {
         const ConstArray<A> row(codes.row(r), codes.cols);
-        workspace.largest_code.data()[r] = first_of(row, row.maxCoeff());
+        workspace.largest_code.data()[r] = detail::arg_max(row);
         // log of the smallest normal number stands in for log 0: its product with the code is 0 either way.
         entropy -= static_cast<double>((row * row.max(std::numeric_limits<A>::min()).log()).sum());
       }
@@ -181,17 +182,6 @@ struct LossPasses<BasicEigenDevice<Product>> {
         Array<A>(block.row(r), block.cols) = ConstArray<A>(scores.row(from), scores.cols);
       }
     }
-  }
-
-  // Where `value`, which is in the row, first stands. Eigen's own search for a maximum's place is not vectorised.
-  template <class A>
-  static Index first_of(const ConstArray<A>& row, A value) {
-    constexpr Index chunk = 64;
-    Index begin = 0;
-    for (; begin + chunk < row.size(); begin += chunk)
-      if ((row.segment(begin, chunk) == value).any()) break;
-    while (begin + 1 < row.size() && row[begin] != value) ++begin;
-    return begin;
   }
 
   // From a row of scores s, in place, n softmax(s/tau) - T with T the sum of the codes that the row's view predicts.

@@ -7,6 +7,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "swav/backend/eigen/arg_max.hpp"
 #include "swav/backend/eigen/device.hpp"
 #include "swav/sinkhorn/passes.hpp"
 
@@ -30,6 +31,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     void reserve(Index rows, Index cols, const Device& device) {
       row_maxima.reserve(rows);
       column_sums.reserve(cols);
+      column_masses.reserve(cols);
       factors.reserve(cols);
       partial_sums.reserve(cols * device.threads());
       row_scratch.reserve(cols * block_rows * device.threads());
@@ -40,8 +42,11 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
       column_potentials.reserve(cols);
       log_scratch.reserve(3 * cols * device.threads());
     }
+    // What log_columns leaves: column k's sum is log_sums[k] exp(log_largest[k]).
+    L* log_largest() const { return log_scratch.data(); }
+    L* log_sums(Index cols) const { return log_scratch.data() + cols; }
 
-    Buffer<A> row_maxima, column_sums, factors, partial_sums, row_scratch, kernel;
+    Buffer<A> row_maxima, column_sums, column_masses, factors, partial_sums, row_scratch, kernel;
     Buffer<Scalar> scalar_kernel;
     Buffer<ScoreRange<A>> share_ranges;
     Buffer<L> row_potentials, column_potentials, log_scratch;
@@ -77,6 +82,16 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   }
 
   template <class Scalar>
+  static void set_column_masses(const Device&, const double* masses, Index columns, Workspace<Scalar>& workspace) {
+    using A = Accumulator<Scalar>;
+    Array<A> into(workspace.column_masses.data(), columns);
+    if (masses == nullptr)
+      into.setConstant(A(1) / static_cast<A>(columns));
+    else
+      for (Index k = 0; k < columns; ++k) into[k] = static_cast<A>(masses[k]);
+  }
+
+  template <class Scalar>
   static bool invert_column_sums(const Device&, Index columns, Workspace<Scalar>& workspace) {
     using A = Accumulator<Scalar>;
     const ConstArray<A> sums(workspace.column_sums.data(), columns);
@@ -84,7 +99,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     // A sum this small is made of entries that were rounded to zero or to few digits.
     const A smallest = std::numeric_limits<A>::min() / std::numeric_limits<A>::epsilon();
     if (!(sums.minCoeff() >= smallest && std::isfinite(sums.sum()))) return false;
-    factors = A(1) / (static_cast<A>(columns) * sums);
+    factors = ConstArray<A>(workspace.column_masses.data(), columns) / sums;
     return true;
   }
 
@@ -109,10 +124,10 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   }
 
   template <class Scalar, class Kernel>
-  static void iterate(const Device& device, MatrixView<Kernel> kernel, Workspace<Scalar>& workspace) {
+  static void iterate(const Device& device, MatrixView<Kernel> kernel, Accumulator<Scalar> samples,
+                      Workspace<Scalar>& workspace) {
     using A = Accumulator<Scalar>;
     const Eigen::Map<const Vector<A>> factors(workspace.factors.data(), kernel.cols);
-    const A samples = static_cast<A>(kernel.rows);
     sum_columns(device, kernel, workspace, [&](Index first, Index count, A* block, A* weights) {
       const detail::ConstMatrixMap<A> rows = load_block(kernel.middle_rows(first, count), block);
       Eigen::Map<Vector<A>> u(weights, count);
@@ -155,25 +170,47 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
         add_exponentials(shifted, L(1), largest, sums);
       }
     });
-    Array<L> largest(workspace.log_scratch.data(), cols);
-    Array<L> sums(largest.data() + cols, cols);
+    Array<L> largest(workspace.log_largest(), cols);
+    Array<L> sums(workspace.log_sums(cols), cols);
+    if (scores.rows == 0) {
+      largest.setConstant(std::numeric_limits<L>::lowest());
+      sums.setZero();
+    }
     for (int share = 1; share < device.shares(scores.rows); ++share) {
       const Array<L> other(workspace.log_scratch.data() + share * 3 * cols, cols);
       const ConstArray<L> other_sums(other.data() + cols, cols);
       add_exponentials(other, other_sums, largest, sums);
     }
-    Array<L> potentials(workspace.column_potentials.data(), cols);
-    potentials = -std::log(static_cast<L>(cols)) - (largest + sums.log());
+  }
+
+  template <class Scalar, class Group>
+  static void log_merge(const Device&, const Group& group, Index columns, Workspace<Scalar>& workspace) {
+    using L = typename Workspace<Scalar>::L;
+    Array<L> largest(workspace.log_largest(), columns);
+    Array<L> own(workspace.column_potentials.data(), columns);
+    own = largest;
+    group.maximum(largest.data(), columns);
+    Array<L>(workspace.log_sums(columns), columns) *= (own - largest).exp();
+    group.sum(workspace.log_sums(columns), columns);
+  }
+
+  template <class Scalar>
+  static void log_column_potentials(const Device&, Index columns, Workspace<Scalar>& workspace) {
+    using L = typename Workspace<Scalar>::L;
+    const ConstArray<L> largest(workspace.log_largest(), columns);
+    const ConstArray<L> sums(workspace.log_sums(columns), columns);
+    const ConstArray<Accumulator<Scalar>> masses(workspace.column_masses.data(), columns);
+    Array<L>(workspace.column_potentials.data(), columns) = masses.template cast<L>().log() - (largest + sums.log());
   }
 
   template <class Scalar, class A>
-  static void log_rows(const Device& device, MatrixView<const Scalar> scores, A maximum, double epsilon,
+  static void log_rows(const Device& device, MatrixView<const Scalar> scores, A maximum, double epsilon, A samples,
                        Workspace<Scalar>& workspace) {
     using L = typename Workspace<Scalar>::L;
     for_log_rows(device, scores, maximum, epsilon, workspace, [&](Index b, Array<L>& shifted) {
       const L largest = shifted.maxCoeff();
       workspace.row_potentials.data()[b] =
-          -std::log(static_cast<L>(scores.rows)) - (largest + std::log((shifted - largest).exp().sum()));
+          -std::log(static_cast<L>(samples)) - (largest + std::log((shifted - largest).exp().sum()));
     });
   }
 
@@ -185,6 +222,19 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
       const L largest = shifted.maxCoeff();
       shifted = (shifted - largest).exp();
       Array<Scalar>(out.row(b), out.cols) = (shifted * (L(1) / shifted.sum())).template cast<Scalar>();
+    });
+  }
+
+  template <class Scalar>
+  static void harden(const Device& device, Workspace<Scalar>& workspace, MatrixView<Scalar> codes) {
+    using A = Accumulator<Scalar>;
+    device.for_shares(codes.rows, [&](int share, Index first, Index count) {
+      Array<A> scratch(workspace.row_scratch.data() + share * block_rows * codes.cols, codes.cols);
+      for (Index b = first; b < first + count; ++b) {
+        const Index largest = detail::arg_max(load(ConstArray<Scalar>(codes.row(b), codes.cols), scratch));
+        Array<Scalar>(codes.row(b), codes.cols).setConstant(Scalar(0));
+        codes.row(b)[largest] = Scalar(1);
+      }
     });
   }
 
@@ -247,7 +297,10 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
       }
     });
     Eigen::Map<Vector<A>> total(workspace.column_sums.data(), cols);
-    total = share_sums(0);
+    if (kernel.rows == 0)
+      total.setZero();
+    else
+      total = share_sums(0);
     for (int share = 1; share < device.shares(kernel.rows); ++share) total += share_sums(share);
   }
 
