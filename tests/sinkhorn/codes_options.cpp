@@ -7,6 +7,7 @@
 
 #include "problems.hpp"
 #include "swav/sinkhorn/sinkhorn.hpp"
+#include "tolerance.hpp"
 
 using swav::Index;
 using swav::InvalidInput;
@@ -40,7 +41,7 @@ TEST_CASE_TEMPLATE("codes of the last rows are the last rows of all codes", Scal
     const RowMatrix<Scalar> all = sinkhorn.codes(scores);
     for (const Index rows : {1, 16, 37}) {
       const RowMatrix<Scalar> last = sinkhorn.codes_of_last(scores, rows);
-      CHECK(identical(last, RowMatrix<Scalar>(all.bottomRows(rows))));
+      CHECK(largest_difference(last, RowMatrix<Scalar>(all.bottomRows(rows))) <= Tolerance<Scalar>::codes);
       RowMatrix<Scalar> in_place = scores;
       const MatrixView<Scalar> view(in_place);
       sinkhorn.codes_of_last_into(MatrixView<const Scalar>(in_place), view.middle_rows(37 - rows, rows));
