@@ -87,7 +87,14 @@ struct KnnPasses<BasicEigenDevice<Product>> {
   template <class Scalar>
   static bool classify(const Device& device, MatrixView<const Scalar> train, VectorView<const int> train_labels,
                        MatrixView<const Scalar> test, Index neighbors, double temperature, int* predictions) {
+    std::vector<double> scales(static_cast<std::size_t>(train.rows));
     std::atomic<bool> finite = true;
+    device.for_shares(train.rows, [&](int, Index first, Index count) {
+      for (Index r = first; r < first + count; ++r)
+        if (!measure(train, r, scales[static_cast<std::size_t>(r)])) finite = false;
+    });
+    if (!finite) return false;
+
     // Blocks are the same for any number of threads, and so is the rounding of the products.
     const Index blocks = (test.rows + test_block - 1) / test_block;
     device.for_shares(blocks, [&](int, Index first_block, Index block_count) {
@@ -101,20 +108,22 @@ struct KnnPasses<BasicEigenDevice<Product>> {
       for (Index block = first_block; block < first_block + block_count; ++block) {
         const Index first = block * test_block;
         const Index count = std::min(test_block, test.rows - first);
-        if (!normalize(test.middle_rows(first, count), unit)) {
-          finite = false;
-          return;
+        for (Index r = 0; r < count; ++r) {
+          double scale = 0;
+          if (!measure(test, first + r, scale)) {
+            finite = false;
+            return;
+          }
+          normalize(test, first + r, scale, unit, r);
         }
         for (Index r = 0; r < count; ++r) nearest(similarities, rows, r).clear();
         const MatrixView<const Scalar> left(unit.data(), count, test.cols);
         for (Index start = 0; start < train.rows; start += train_block) {
           const Index width = std::min(train_block, train.rows - start);
           const MatrixView<Scalar> out(scores.data(), count, width, train_block);
-          // Normalised anew for each block of test rows: little beside the product, and no copy of all of them.
-          if (!normalize(train.middle_rows(start, width), unit_train)) {
-            finite = false;
-            return;
-          }
+          // Scaled anew for each block of test rows: little beside the product, and no copy of all of them.
+          for (Index r = 0; r < width; ++r)
+            normalize(train, start + r, scales[static_cast<std::size_t>(start + r)], unit_train, r);
           const MatrixView<const Scalar> right(unit_train.data(), width, train.cols);
           Product::multiply(left, Transpose::no, right, Transpose::yes, Scalar(1), Scalar(0), out);
           for (Index r = 0; r < count; ++r) nearest(similarities, rows, r).offer(out.row(r), start, width);
@@ -137,16 +146,18 @@ struct KnnPasses<BasicEigenDevice<Product>> {
     return {similarities.data() + r * similarities.cols(), rows.data() + r * rows.cols(), similarities.cols()};
   }
 
-  // Norms are at least 1e-12, as in PyTorch's normalize. False if an entry is not finite.
+  // The reciprocal of a row's norm, which is at least 1e-12, as in PyTorch's normalize. False if it is not finite.
   template <class Scalar>
-  static bool normalize(MatrixView<const Scalar> rows, RowMatrix<Scalar>& unit) {
-    for (Index r = 0; r < rows.rows; ++r) {
-      const detail::ConstArrayMap<Scalar> row(rows.row(r), rows.cols);
-      const double norm = std::max(detail::row_norm<double>(row), 1e-12);
-      if (!std::isfinite(norm)) return false;
-      unit.row(r).array() = (row.template cast<double>() / norm).template cast<Scalar>();
-    }
-    return true;
+  static bool measure(MatrixView<const Scalar> rows, Index r, double& scale) {
+    const auto norm = detail::row_norm<double>(detail::ConstArrayMap<Scalar>(rows.row(r), rows.cols));
+    scale = 1 / std::max(norm, 1e-12);
+    return std::isfinite(norm);
+  }
+
+  template <class Scalar>
+  static void normalize(MatrixView<const Scalar> rows, Index r, double scale, RowMatrix<Scalar>& unit, Index to) {
+    const detail::ConstArrayMap<Scalar> row(rows.row(r), rows.cols);
+    unit.row(to).array() = (row.template cast<double>() * scale).template cast<Scalar>();
   }
 };
 
