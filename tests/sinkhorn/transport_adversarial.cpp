@@ -11,6 +11,7 @@
 
 #include "problems.hpp"
 #include "swav/sinkhorn/sinkhorn.hpp"
+#include "transport_checks.hpp"
 
 namespace {
 
@@ -26,8 +27,6 @@ using Result = Sinkhorn<double>::Result;
 using Masses = std::vector<double>;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr Stabilization domains[] = {Stabilization::automatic, Stabilization::scaling, Stabilization::absorption,
-                                     Stabilization::log};
 
 Result solve(const RowMatrix<double>& cost, SinkhornOptions options, const Masses& a = {}, const Masses& b = {}) {
   return Sinkhorn<double>(std::move(options)).solve(cost, a, b);
@@ -35,14 +34,6 @@ Result solve(const RowMatrix<double>& cost, SinkhornOptions options, const Masse
 
 RowMatrix<double> random_cost(Index n, Index m, Generator& generator) {
   return normal_matrix(n, m, generator).cwiseAbs();
-}
-
-bool without_nan(const Result& r) {
-  const auto below_infinity = [](double x) { return !std::isnan(x) && x < infinity; };
-  const RowMatrix<double> plan = r.plan();
-  return std::all_of(r.f.begin(), r.f.end(), below_infinity) && std::all_of(r.g.begin(), r.g.end(), below_infinity) &&
-         plan.allFinite() && plan.minCoeff() >= 0 && !std::isnan(r.marginal_error) && !std::isnan(r.transport_cost) &&
-         !std::isnan(r.regularized_cost) && !std::isnan(r.dual_cost) && !std::isnan(r.entropy);
 }
 
 }  // namespace
