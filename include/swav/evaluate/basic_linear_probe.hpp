@@ -77,7 +77,8 @@ class LinearProbe {
     std::vector<double> mean(static_cast<std::size_t>(features.cols));
     std::vector<double> scale(static_cast<std::size_t>(features.cols));
     const bool finite = ProbePasses<Device>::template moments<Scalar>(device_, features, mean.data(), scale.data());
-    detail::require(finite, "train_features: a value that is not finite, or whose square is not, found; finite ones wanted");
+    detail::require(finite,
+                    "train_features: a value that is not finite, or whose square is not, found; finite ones wanted");
     for (std::size_t c = 0; c < scale.size(); ++c) {
       scale[c] = options_.standardize ? 1 / (scale[c] + 1e-5) : 1.0;
       if (!options_.standardize) mean[c] = 0;
