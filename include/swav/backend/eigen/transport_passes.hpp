@@ -178,7 +178,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
         Array<Kernel> exponents(kernel.row(i), cols);
         for (Index j = 0; j < cols; ++j)
           exponents[j] = static_cast<Kernel>(std::max((base + base_g[j] - row[j]) * inverse, L(2) * lowest));
-        exponents = (exponents > lowest).select(exponents.exp(), Kernel(0));
+        detail::exponentiate(exponents);
       }
     });
   }
@@ -297,7 +297,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
         const L smallest = scratch.minCoeff();
         // In cost units first: the difference is exact where it matters, and 0 at the smallest.
         scratch = ((smallest - scratch) * inverse).max(detail::lowest_exponent<L>());
-        scratch = (scratch > detail::lowest_exponent<L>()).select(scratch.exp(), L(0));
+        detail::exponentiate(scratch);
         const L log_sum = std::log(scratch.sum());
         // log K v = log_sum - smallest/epsilon.
         const L wanted = epsilon * std::log(mass) - lambda * (epsilon * log_sum - smallest);

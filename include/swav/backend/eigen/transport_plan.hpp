@@ -24,7 +24,7 @@ struct TransportPlanPasses {
       PlanSums<L> part;
       for_plan_rows(cost, w.f.data(), w.g.data(), epsilon, first, count, w.row_scratch.data() + share * 3 * cols,
                     [&](Index i, const ConstArrayMap<L>& row, const ArrayMap<L>& exponents, const ArrayMap<L>& plan) {
-                      part.cost += (plan > L(0)).select(plan * row, L(0)).sum();
+                      part.cost += (plan * row.min(std::numeric_limits<L>::max())).sum();  // +inf only where plan is 0
                       part.entropy -= (plan * exponents).sum();
                       const L sum = plan.sum();
                       part.mass += sum;
@@ -115,7 +115,8 @@ struct TransportPlanPasses {
     for (Index i = first; i < first + count; ++i) {
       const ConstArrayMap<L> row = load_row(cost, i, loaded);
       exponents = ((f[i] + potentials - row) * inverse).max(lowest);
-      plan = (exponents > lowest).select(exponents.exp(), L(0));
+      plan = exponents;
+      exponentiate(plan);
       body(i, row, exponents, plan);
     }
   }

@@ -24,6 +24,16 @@ template <class T>
   return static_cast<T>(0.6931L * (std::numeric_limits<T>::min_exponent + 1));
 }
 
+/// values <- exp(values), 0 where that is not a normal number. (Eigen makes no vector instructions of a select with an
+/// exponential inside.)
+template <class T>
+void exponentiate(ArrayMap<T>& values) {
+  // Eigen's exponential clamps its argument, and may be off by a rounding there.
+  const T smallest = T(8) * std::numeric_limits<T>::min();
+  values = values.exp();
+  for (Index j = 0; j < values.size(); ++j) values[j] = values[j] > smallest ? values[j] : T(0);
+}
+
 /// Row i in the type L: itself where it already is, else converted into `scratch`.
 template <class Scalar, class L>
 [[nodiscard]] ConstArrayMap<L> load_row(MatrixView<const Scalar> rows, Index i, ArrayMap<L>& scratch) {
