@@ -1,11 +1,13 @@
-// Sinkhorn's iterations to a tolerance, free of any backend. In: cost, masses, options, a device. Out: a
-// TransportResult. Its public face is swav::Sinkhorn in solver.hpp.
+// Sinkhorn's iterations to a tolerance, free of any backend. In: cost, masses, options, a device, a group of processes.
+// Out: a TransportResult. Its public face is swav::Sinkhorn in solver.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
@@ -17,48 +19,44 @@
 
 namespace swav::detail {
 
-/// What Sinkhorn::solve_into does. Owns the workspace. Between runs of iterations in one domain the state is the
-/// potentials f, g, from which each domain makes its own.
-template <class Scalar, class Device>
+/// What one call of Sinkhorn::solve_into does, with a workspace that outlives it. Between runs of iterations in one
+/// domain the state is the potentials f, g, from which each domain makes its own. Every decision is taken from numbers
+/// that all processes of the group have alike.
+template <class Scalar, class Device, class Cost, class Group>
 class TransportSolver {
   using L = PotentialScalar<Scalar>;
   using Passes = TransportPasses<Device>;
-  using Result = TransportResult<Scalar, Device>;
-  using Cost = MatrixView<const Scalar>;
+  using CostRows = typename Passes::template CostRows<Cost>;
+  using Workspace = typename Passes::template Workspace<Scalar>;
+  using Result = TransportResult<Scalar, Device, Cost, Group>;
+  using Masses = VectorView<const Scalar>;
 
  public:
-  TransportSolver(const SinkhornOptions& options, const Device& device) : options_(options), whole_device_(device) {}
+  TransportSolver(const SinkhornOptions& options, const Device& device, const Group& group, Workspace& workspace)
+      : options_(options), device_(device), group_(group), workspace_(workspace) {}
 
-  void solve_into(Cost cost, VectorView<const Scalar> a, VectorView<const Scalar> b, const Result* warm,
-                  Result& result) {
-    check_sizes(cost, a, b, warm);
-    device_ = Passes::device_for(whole_device_, cost.size());
+  void solve_into(const Cost& cost, Masses a, Masses b, const Result* warm, Result& result) {
+    agree(cost, fault_of([&] { check_sizes(cost, a, b, warm); }));
+    const CostRows rows(cost, workspace_.points);
+    cost_ = &rows;
+    device_ = Passes::device_for(device_, cost.size());
     workspace_.reserve(cost.rows, cost.cols, device_);
-    load_masses(cost, a, b);
     cold_ = warm == nullptr;
-    if (cold_)
-      Passes::fill(workspace_.g, cost.cols, L(0));
-    else
-      load_warm(warm->g);
-    Passes::mask(workspace_.g, workspace_.b, cost.cols);
-    const CostSummary<L> summary = Passes::reduce(device_, cost, workspace_);
-    check(summary);
-    Passes::fill(workspace_.f, cost.rows, -std::numeric_limits<L>::infinity());
+    start(fault_of([&] { load(a, b, warm); }));
 
     // Nothing of the caller's is touched before here.
-    cost_ = cost;
-    summary_ = summary;
-    reduced_ = true;
     result_ = &result;
+    result.cost_ = cost;
+    result.device_ = device_;
+    result.group_ = group_;
+    result.epsilon = options_.epsilon;
+    result.f.resize(static_cast<std::size_t>(cost.rows));
+    result.g.resize(static_cast<std::size_t>(cost.cols));
     result.errors.clear();
     result.iterations = 0;
     result.marginal_error = std::numeric_limits<double>::infinity();
-    log_wait_ = 16;
-    single_ = options_.kernel_storage != KernelStorage::full && sizeof(L) > sizeof(float);
-    log_ = options_.stabilization == Stabilization::log;
-    quick_absorptions_ = 0;
     const bool infeasible =
-        (summary.stranded_row && std::isinf(options_.rho_a)) || (summary.stranded_column && std::isinf(options_.rho_b));
+        (summary_.stranded_row && std::isinf(options_.rho_a)) || (stranded_column_ && std::isinf(options_.rho_b));
     finish(infeasible ? TransportStatus::infeasible : run_schedule());
   }
 
@@ -67,9 +65,30 @@ class TransportSolver {
   // a kernel again.
   enum class Ending { converged, max_iterations, stopped, infeasible, left_range, settled, failed };
 
-  static void check_sizes(Cost cost, VectorView<const Scalar> a, VectorView<const Scalar> b, const Result* warm) {
-    require(cost.rows > 0 && cost.cols > 0, "Sinkhorn::solve: cost of shape ", cost.rows, " x ", cost.cols,
-            " found, at least 1 x 1 wanted");
+  // What is wrong here must be known to all before it is thrown.
+  template <class Work>
+  static std::string fault_of(const Work& work) {
+    try {
+      work();
+    } catch (const InvalidInput& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  // Throws in each process when there is a fault in any.
+  void throw_together(const std::string& fault) {
+    L faults = fault.empty() ? L(0) : L(1);
+    group_.maximum(&faults, 1);
+    require(fault.empty(), fault);
+    require(faults == 0,
+            "Sinkhorn::solve: a cost or masses that cannot be worked with found in another process of the "
+            "group");
+  }
+
+  void check_sizes(const Cost& cost, Masses a, Masses b, const Result* warm) const {
+    require(cost.cols > 0 && (cost.rows > 0 || group_.size() > 1), "Sinkhorn::solve: cost of shape ", cost.rows, " x ",
+            cost.cols, " found, at least 1 x 1 wanted");
     require(a.size == 0 || a.size == cost.rows, "Sinkhorn::solve: a of size ", a.size, " found, ", cost.rows,
             " (the rows of the cost) or 0 wanted");
     require(b.size == 0 || b.size == cost.cols, "Sinkhorn::solve: b of size ", b.size, " found, ", cost.cols,
@@ -79,25 +98,37 @@ class TransportSolver {
             " wanted");
   }
 
-  void load_masses(Cost cost, VectorView<const Scalar> a, VectorView<const Scalar> b) {
-    const MassSummary<L> of_a = Passes::load_masses(a, cost.rows, workspace_.a);
-    const MassSummary<L> of_b = Passes::load_masses(b, cost.cols, workspace_.b);
-    const auto sound = [](const MassSummary<L>& summary, VectorView<const Scalar> masses, const char* name) {
-      require(summary.bad < 0, "Sinkhorn::solve: ", name, "[", summary.bad, "] = ",
-              summary.bad < 0 ? 0.0 : static_cast<double>(static_cast<Accumulator<Scalar>>(masses[summary.bad])),
+  void agree(const Cost& cost, const std::string& fault) {
+    throw_together(fault);
+    const auto columns = static_cast<L>(cost.cols);
+    L seen[] = {columns, -columns};
+    group_.maximum(seen, 2);
+    require(seen[0] == -seen[1], "Sinkhorn::solve: costs of ", -seen[1], " to ", seen[0],
+            " columns found in the group's processes, the same number in each wanted");
+    all_rows_ = static_cast<L>(cost.rows);
+    group_.sum(&all_rows_, 1);
+    require(all_rows_ > 0, "Sinkhorn::solve: no rows found in any process of the group, at least one wanted");
+  }
+
+  // Masses, first potentials and what the cost's rows here say.
+  void load(Masses a, Masses b, const Result* warm) {
+    const auto loaded = [](Masses masses, Index size, L missing, auto& buffer, const char* name) {
+      const MassSummary<L> found = Passes::load_masses(masses, size, missing, buffer);
+      require(found.bad < 0, "Sinkhorn::solve: ", name, "[", found.bad,
+              "] = ", found.bad < 0 ? 0.0 : static_cast<double>(static_cast<Accumulator<Scalar>>(masses[found.bad])),
               " found, a finite mass >= 0 wanted");
-      require(summary.total > 0 && std::isfinite(summary.total), "Sinkhorn::solve: ", name, " of total mass ",
-              summary.total, " found, a finite total > 0 wanted");
+      return found.total;
     };
-    sound(of_a, a, "a");
-    sound(of_b, b, "b");
-    mass_ = of_a.total;
-    if (!balanced()) return;
-    const double rounding = std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53));
-    require(std::abs(of_a.total - of_b.total) <= static_cast<L>(std::sqrt(rounding)) * of_a.total,
-            "Sinkhorn::solve: masses of totals ", of_a.total, " (a) and ", of_b.total,
-            " (b) found, the same wanted, or a finite rho_a or rho_b");
-    Passes::scale_masses(workspace_.b, cost.cols, of_a.total / of_b.total);
+    mass_ = loaded(a, cost_->rows, 1 / all_rows_, workspace_.a, "a");
+    mass_b_ = loaded(b, cost_->cols, 1 / static_cast<L>(cost_->cols), workspace_.b, "b");
+    if (cold_)
+      Passes::fill(workspace_.g, cost_->cols, L(0));
+    else
+      load_warm(warm->g);
+    Passes::mask(workspace_.g, workspace_.b, cost_->cols);
+    summary_ = Passes::reduce(device_, *cost_, workspace_);
+    check(summary_);
+    Passes::fill(workspace_.f, cost_->rows, -std::numeric_limits<L>::infinity());
   }
 
   template <class Potentials>
@@ -110,7 +141,7 @@ class TransportSolver {
   }
 
   void check(const CostSummary<L>& summary) const {
-    require(summary.bad_row < 0, "Sinkhorn::solve: cost with a NaN or -inf in row ", summary.bad_row,
+    require(summary.bad_row < 0, "Sinkhorn::solve: cost with a NaN, -inf or overflow in row ", summary.bad_row,
             " found, finite entries or +inf wanted");
     const L largest = std::numeric_limits<L>::max() / L(1 << 20);
     require(summary.largest <= largest, "Sinkhorn::solve: cost with an entry of size ", summary.largest,
@@ -118,6 +149,59 @@ class TransportSolver {
     require(static_cast<L>(options_.epsilon * options_.epsilon_start_factor) <= largest,
             "SinkhornOptions.epsilon: ", options_.epsilon * options_.epsilon_start_factor, " found, at most ", largest,
             " wanted");
+  }
+
+  // Makes masses and summary those of all processes.
+  void start(const std::string& fault) {
+    throw_together(fault);
+    group_.sum(&mass_, 1);
+    for (const auto& [total, name] : {std::pair(mass_, "a"), std::pair(mass_b_, "b")})
+      require(total > 0 && std::isfinite(total), "Sinkhorn::solve: ", name, " of total mass ", total,
+              " found, a finite total > 0 wanted");
+    if (balanced()) {
+      const double rounding = std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53));
+      require(std::abs(mass_ - mass_b_) <= static_cast<L>(std::sqrt(rounding)) * mass_,
+              "Sinkhorn::solve: masses of "
+              "totals ",
+              mass_, " (a) and ", mass_b_, " (b) found, the same wanted, or a finite rho_a or rho_b");
+      Passes::scale_masses(workspace_.b, cost_->cols, mass_ / mass_b_);
+      mass_b_ = mass_;
+    }
+    L seen[] = {L(summary_.forbidden), L(summary_.stranded_row), summary_.largest, summary_.maximum};
+    group_.maximum(seen, 4);
+    summary_.forbidden = seen[0] != 0;
+    summary_.stranded_row = seen[1] != 0;
+    summary_.largest = seen[2];
+    summary_.maximum = seen[3];
+    stranded_column_ = reduce_columns();
+    reduced_ = true;
+    log_wait_ = 16;
+    single_ = options_.kernel_storage != KernelStorage::full && sizeof(L) > sizeof(float);
+    log_ = options_.stabilization == Stabilization::log;
+    quick_absorptions_ = 0;
+  }
+
+  void merge_minima() {
+    if (group_.size() == 1) return;
+    Passes::negate(workspace_.base_g, cost_->cols);
+    group_.maximum(workspace_.base_g.data(), cost_->cols);
+    Passes::negate(workspace_.base_g, cost_->cols);
+  }
+  bool reduce_columns() {
+    merge_minima();
+    return Passes::reduce_columns(cost_->cols, workspace_);
+  }
+  // Makes the column sums and what the rows' update did those of all processes.
+  FactorUpdate<L> merged(FactorUpdate<L> rows) {
+    if (group_.size() == 1) return rows;
+    group_.sum(workspace_.column_sums.data(), cost_->cols);
+    group_.sum(&rows.residual, 1);
+    const bool sound = rows.lowest > 0 && rows.highest < std::numeric_limits<L>::infinity();
+    L seen[] = {sound ? -rows.lowest : L(0), sound ? rows.highest : std::numeric_limits<L>::infinity()};
+    group_.maximum(seen, 2);
+    rows.lowest = -seen[0];
+    rows.highest = seen[1];
+    return rows;
   }
 
   [[nodiscard]] bool balanced() const { return std::isinf(options_.rho_a) && std::isinf(options_.rho_b); }
@@ -147,8 +231,8 @@ class TransportSolver {
       // What a float kernel does to the marginals, with room; from there on the kernel is full.
       const bool refine = options_.kernel_storage == KernelStorage::automatic && wanted < single_tolerance;
       const Ending ending = log_      ? run_in_log_domain(wanted)
-                            : single_ ? run_with_kernel(single_kernel(), refine ? single_tolerance : 0.9 * wanted)
-                                      : run_with_kernel(full_kernel(), wanted);
+                            : single_ ? run_with_kernel<float>(refine ? single_tolerance : 0.9 * wanted)
+                                      : run_with_kernel<L>(wanted);
       cold_ = false;
       switch (ending) {
         case Ending::converged:
@@ -174,53 +258,52 @@ class TransportSolver {
     }
   }
 
-  MatrixView<float> single_kernel() { return {workspace_.single_kernel.reserve(cost_.size()), cost_.rows, cost_.cols}; }
-  MatrixView<L> full_kernel() { return {workspace_.kernel.reserve(cost_.size()), cost_.rows, cost_.cols}; }
-
   template <class Kernel>
-  Ending run_with_kernel(MatrixView<Kernel> kernel, double wanted) {
+  Ending run_with_kernel(double wanted) {
     // Products of factors at both limits leave e^(-range/3) of what the smallest normal number would miss.
     const L range = static_cast<L>(-0.6931 * std::numeric_limits<Kernel>::min_exponent);
     const L log_limit = options_.absorption_threshold
                             ? std::min(static_cast<L>(std::log(*options_.absorption_threshold)), range / 3)
                             : range / 3;
     const L limit = std::exp(log_limit);
-    if (!reduced_) Passes::reduce(device_, cost_, workspace_);
+    if (!reduced_) {
+      Passes::reduce(device_, *cost_, workspace_);
+      reduce_columns();
+    }
     reduced_ = false;
-    Passes::make_kernel(device_, cost_, epsilon_, kernel, workspace_);
-    Passes::start_factors(cost_.rows, cost_.cols, epsilon_, options_.rho_a, options_.rho_b, range / 6, cold_,
+    const auto kernel = Passes::template make_kernel<Kernel>(device_, *cost_, epsilon_, workspace_);
+    Passes::start_factors(cost_->rows, cost_->cols, epsilon_, options_.rho_a, options_.rho_b, range / 6, cold_,
                           workspace_);
     relaxation_.restart();
     result_->domain = Stabilization::scaling;
     for (int iteration = 1;; ++iteration) {
       const L omega = static_cast<L>(relaxation_.factor());
-      const FactorUpdate<L> rows =
-          Passes::iterate(device_, MatrixView<const Kernel>(kernel), lambda(options_.rho_a), omega, workspace_);
-      const FactorUpdate<L> columns = Passes::update_columns(cost_.cols, lambda(options_.rho_b), omega, workspace_);
+      const FactorUpdate<L> rows = merged(Passes::iterate(device_, kernel, lambda(options_.rho_a), omega, workspace_));
+      const FactorUpdate<L> columns = Passes::update_columns(cost_->cols, lambda(options_.rho_b), omega, workspace_);
       const L lowest = std::min(rows.lowest, columns.lowest), highest = std::max(rows.highest, columns.highest);
       const double error = static_cast<double>((rows.residual + columns.residual) / mass_);
       if (!(std::isfinite(error) && lowest > 0 && highest < std::numeric_limits<L>::infinity())) {
         // v is as it was, and sound.
         ++result_->iterations;
-        Passes::column_potentials(cost_.cols, epsilon_, workspace_.v, workspace_);
+        Passes::column_potentials(cost_->cols, epsilon_, workspace_.v, workspace_);
         if (options_.stabilization == Stabilization::automatic) return leave_for_log_domain();
         return iteration == 1 ? Ending::failed : Ending::left_range;
       }
       if (const std::optional<Ending> ending = note(error, wanted)) {
-        Passes::row_potentials(cost_.rows, epsilon_, workspace_);
-        Passes::column_potentials(cost_.cols, epsilon_, workspace_.v, workspace_);
+        Passes::row_potentials(cost_->rows, epsilon_, workspace_);
+        Passes::column_potentials(cost_->cols, epsilon_, workspace_.v, workspace_);
         return *ending;
       }
       if (options_.stabilization != Stabilization::scaling && (lowest * limit < 1 || highest > limit)) {
-        Passes::column_potentials(cost_.cols, epsilon_, workspace_.next, workspace_);
+        Passes::column_potentials(cost_->cols, epsilon_, workspace_.next, workspace_);
         quick_absorptions_ = iteration <= 3 ? quick_absorptions_ + 1 : 0;
         return quick_absorptions_ >= 2 && options_.stabilization == Stabilization::automatic ? leave_for_log_domain()
                                                                                              : Ending::left_range;
       }
       relaxation_.observe(error, wanted, static_cast<double>(columns.largest_move));
       if (summary_.forbidden && result_->iterations % 64 == 0) {
-        Passes::row_potentials(cost_.rows, epsilon_, workspace_);
-        Passes::column_potentials(cost_.cols, epsilon_, workspace_.v, workspace_);
+        Passes::row_potentials(cost_->rows, epsilon_, workspace_);
+        Passes::column_potentials(cost_->cols, epsilon_, workspace_.v, workspace_);
         if (is_infeasible()) return Ending::infeasible;
       }
       Passes::accept_columns(workspace_);
@@ -238,9 +321,13 @@ class TransportSolver {
     for (int iteration = 1;; ++iteration) {
       const L omega = static_cast<L>(relaxation_.factor());
       const FactorUpdate<L> rows =
-          Passes::log_iterate(device_, cost_, epsilon_, lambda(options_.rho_a), omega, workspace_);
+          merged(Passes::log_iterate(device_, *cost_, epsilon_, lambda(options_.rho_a), omega, workspace_));
+      if (Passes::starves(cost_->cols, workspace_)) {
+        Passes::column_minima(device_, *cost_, workspace_);
+        merge_minima();
+      }
       const FactorUpdate<L> columns =
-          Passes::log_update_columns(device_, cost_, epsilon_, lambda(options_.rho_b), omega, workspace_);
+          Passes::log_update_columns(cost_->cols, epsilon_, lambda(options_.rho_b), omega, workspace_);
       const double error = static_cast<double>((rows.residual + columns.residual) / mass_);
       if (!std::isfinite(error) || !std::isfinite(columns.largest_move)) return Ending::failed;
       if (const std::optional<Ending> ending = note(error, wanted)) return *ending;
@@ -263,46 +350,55 @@ class TransportSolver {
     result_->errors.push_back(error);
     const bool converged = error <= wanted;
     if (options_.progress &&
-        !options_.progress(
-            {.iterations = iterations, .marginal_error = error, .epsilon = static_cast<double>(epsilon_)}))
+        stopped({.iterations = iterations, .marginal_error = error, .epsilon = static_cast<double>(epsilon_)}))
       return converged ? Ending::converged : Ending::stopped;
     if (converged) return Ending::converged;
     return last ? std::optional(Ending::max_iterations) : std::nullopt;
   }
 
+  bool stopped(const SinkhornProgress& progress) {
+    L stop = options_.progress(progress) ? L(0) : L(1);
+    group_.maximum(&stop, 1);
+    return stop != 0;
+  }
+
+  L dual(L mass) {
+    DualSide<L> rows = Passes::dual_side(workspace_.a, workspace_.f, cost_->rows, epsilon_, options_.rho_a);
+    group_.sum(&rows.value, 1);
+    const DualSide<L> columns = Passes::dual_side(workspace_.b, workspace_.g, cost_->cols, epsilon_, options_.rho_b);
+    return rows.value + columns.value - epsilon_ * (mass - mass_ * mass_b_);
+  }
+
   // Whether the dual's value exceeds what any plan with these marginals could cost: then there is none.
   bool is_infeasible() {
     if (!balanced() || !summary_.forbidden) return false;
-    const L dual = Passes::dual(cost_.rows, cost_.cols, epsilon_, options_.rho_a, options_.rho_b, mass_, workspace_);
+    const L value = dual(mass_);
+    L largest = -Passes::smallest_mass(workspace_.a, cost_->rows);
+    group_.maximum(&largest, 1);
     // KL(P | a b') = sum P log(P/(a b')) - mass + mass^2 with P_ij <= b_j.
-    const L divergence = mass_ * -std::log(Passes::smallest_mass(workspace_.a, cost_.rows)) - mass_ + mass_ * mass_;
+    const L divergence = mass_ * -std::log(-largest) - mass_ + mass_ * mass_;
     const L bound = summary_.maximum * mass_ + epsilon_ * divergence;
-    return dual > bound + std::abs(bound) * L(1e-6) + epsilon_ * mass_;
+    return value > bound + std::abs(bound) * L(1e-6) + epsilon_ * mass_;
   }
 
   void finish(TransportStatus status) {
     Result& result = *result_;
     epsilon_ = static_cast<L>(options_.epsilon);
-    result.cost_ = cost_;
-    result.device_ = device_;
-    result.epsilon = options_.epsilon;
     // g is sound where f may not be.
     if (status == TransportStatus::numerical_error)
-      Passes::log_iterate(device_, cost_, epsilon_, lambda(options_.rho_a), L(1), workspace_);
-    result.f.resize(static_cast<std::size_t>(cost_.rows));
-    result.g.resize(static_cast<std::size_t>(cost_.cols));
+      Passes::log_iterate(device_, *cost_, epsilon_, lambda(options_.rho_a), L(1), workspace_);
     if (status == TransportStatus::max_iterations && is_infeasible()) status = TransportStatus::infeasible;
     if (status == TransportStatus::infeasible) {
       make_plan_zero();  // and its value that of an empty minimum
     }
-    PlanSums<L> sums = Passes::evaluate(device_, cost_, epsilon_, workspace_);
+    PlanSums<L> sums = evaluate();
     if (!std::isfinite(sums.mass + sums.cost + sums.entropy + sums.divergence_a + sums.divergence_b)) {
       status = TransportStatus::numerical_error;
       make_plan_zero();
-      sums = Passes::evaluate(device_, cost_, epsilon_, workspace_);
+      sums = evaluate();
     }
-    Passes::store_potentials(workspace_.f, cost_.rows, result.f.data());
-    Passes::store_potentials(workspace_.g, cost_.cols, result.g.data());
+    Passes::store_potentials(workspace_.f, cost_->rows, result.f.data());
+    Passes::store_potentials(workspace_.g, cost_->cols, result.g.data());
     result.mass = static_cast<double>(sums.mass);
     result.entropy = static_cast<double>(sums.entropy);
     result.transport_cost = static_cast<double>(sums.cost);
@@ -312,40 +408,46 @@ class TransportSolver {
       if (status == TransportStatus::converged && result.marginal_error > 2 * tolerance())
         status = TransportStatus::numerical_error;
     }
-    const L total_b = balanced() ? mass_ : Passes::total(workspace_.b, cost_.cols);
-    const L divergence = -sums.entropy - sums.log_a - sums.log_b - sums.mass + mass_ * total_b;
+    const L divergence = -sums.entropy - sums.log_a - sums.log_b - sums.mass + mass_ * mass_b_;
     L regularized = sums.cost + epsilon_ * divergence;
     if (std::isfinite(options_.rho_a)) regularized += static_cast<L>(options_.rho_a) * sums.divergence_a;
     if (std::isfinite(options_.rho_b)) regularized += static_cast<L>(options_.rho_b) * sums.divergence_b;
     result.regularized_cost = static_cast<double>(regularized);
-    result.dual_cost = static_cast<double>(
-        Passes::dual(cost_.rows, cost_.cols, epsilon_, options_.rho_a, options_.rho_b, sums.mass, workspace_));
+    result.dual_cost = static_cast<double>(dual(sums.mass));
     if (status == TransportStatus::infeasible)
       result.transport_cost = result.regularized_cost = result.dual_cost = std::numeric_limits<double>::infinity();
     result.status = status;
     result.converged = status == TransportStatus::converged;
   }
 
+  PlanSums<L> evaluate() {
+    PlanSums<L> sums = Passes::evaluate(device_, *cost_, epsilon_, workspace_);
+    for (L* const sum : {&sums.mass, &sums.cost, &sums.entropy, &sums.error_a, &sums.log_a, &sums.divergence_a})
+      group_.sum(sum, 1);
+    group_.sum(workspace_.column_sums.data(), cost_->cols);
+    Passes::evaluate_columns(cost_->cols, workspace_, sums);
+    return sums;
+  }
+
   void make_plan_zero() {
-    Passes::fill(workspace_.f, cost_.rows, -std::numeric_limits<L>::infinity());
-    Passes::fill(workspace_.g, cost_.cols, L(0));
-    Passes::mask(workspace_.g, workspace_.b, cost_.cols);
+    Passes::fill(workspace_.f, cost_->rows, -std::numeric_limits<L>::infinity());
+    Passes::fill(workspace_.g, cost_->cols, L(0));
+    Passes::mask(workspace_.g, workspace_.b, cost_->cols);
   }
 
   static constexpr double single_tolerance = 1e-6;
   static constexpr double stage_tolerance = 1e-2;
 
-  SinkhornOptions options_;
-  Device whole_device_, device_;
-  typename Passes::template Workspace<Scalar> workspace_;
-
-  // Of the call under way.
-  Cost cost_;
+  const SinkhornOptions& options_;
+  Device device_;
+  Group group_;
+  Workspace& workspace_;
+  const CostRows* cost_ = nullptr;
   Result* result_ = nullptr;
   CostSummary<L> summary_;
   Relaxation relaxation_{std::nullopt};
-  L mass_{}, epsilon_{};
-  bool cold_ = true, reduced_ = false, single_ = false, log_ = false;
+  L all_rows_{}, mass_{}, mass_b_{}, epsilon_{};  // rows and masses of all processes
+  bool cold_ = true, reduced_ = false, stranded_column_ = false, single_ = false, log_ = false;
   int quick_absorptions_ = 0, log_wait_ = 0;
 };
 

@@ -2,6 +2,10 @@
 // transport. Users include swav/sinkhorn/sinkhorn.hpp, which adds the CPU backend.
 #pragma once
 
+#include <concepts>
+#include <memory>
+#include <utility>
+
 #include "swav/comm/communicator.hpp"
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
@@ -9,6 +13,7 @@
 #include "swav/sinkhorn/basic_codes.hpp"
 #include "swav/sinkhorn/basic_transport.hpp"
 #include "swav/sinkhorn/options.hpp"
+#include "swav/sinkhorn/point_cost.hpp"
 #include "swav/sinkhorn/transport_result.hpp"
 
 namespace swav {
@@ -22,11 +27,13 @@ template <class Scalar, class Device = EigenDevice, Communicator Group = SelfCom
 class Sinkhorn {
  public:
   using Matrix = typename Device::template Matrix<Scalar>;
-  using Result = TransportResult<Scalar, Device>;
+  using Result = TransportResult<Scalar, Device, MatrixView<const Scalar>, Group>;
+  template <class Metric>
+  using PointResult = TransportResult<Scalar, Device, PointCost<Scalar, Metric>, Group>;
 
   /// Throws InvalidInput when an option is out of range.
   explicit Sinkhorn(SinkhornOptions options = {}, Device device = {}, Group group = {})
-      : options_(options), codes_(options, device, group), transport_(options, device) {
+      : options_(std::move(options)), device_(device), group_(group), codes_(options_, device, group) {
     detail::check(options_);
   }
 
@@ -65,30 +72,73 @@ class Sinkhorn {
 
   /// The plan P (n x m, row sums a, column sums b) that minimises sum P C + epsilon KL(P | a b'), with C = `cost`
   /// (n x m) and masses a (n), b (m); an empty view of masses means 1/n, 1/m each. Entries of the cost may be +inf
-  /// (forbidden pairs) and masses 0; a and b must have the same total, which may be any, unless `rho_a` or `rho_b` is
-  /// finite. One read of the kernel an iteration. `warm`, where given, has the potentials to start from.
+  /// (forbidden pairs) and masses 0 (a mask); a and b must have the same total, which may be any, unless `rho_a` or
+  /// `rho_b` is finite. One read of the kernel an iteration. `warm`, where given, has the potentials to start from.
   ///
-  /// The result refers to `cost`: the matrix must live while plan() or apply() is called.
-  /// Throws InvalidInput on NaN or -inf in the cost, NaN, infinite or negative masses, totals that are 0 or differ by
-  /// more than the square root of the scalar's rounding, wrong sizes, or finite costs whose size leaves the exponent
-  /// range. How a run ended is TransportResult::status; finite input never gives a NaN.
+  /// The result refers to `cost`, whose matrix must live while plan(), apply() or marginal() is called; a temporary
+  /// Matrix is moved into the result. Throws InvalidInput on NaN or -inf in the cost, NaN, infinite or negative masses,
+  /// totals that are 0 or differ by more than the square root of the scalar's rounding, wrong sizes, or finite costs
+  /// whose size leaves the exponent range. How a run ended is TransportResult::status; finite input never gives a NaN.
+  ///
+  /// In a group of processes each has some of the rows of the cost, none perhaps, with their masses a, and all have b,
+  /// warm.g and the options alike. The call is collective, and throws in every process when it does in one.
   [[nodiscard]] Result solve(MatrixView<const Scalar> cost, VectorView<const Scalar> a = {},
                              VectorView<const Scalar> b = {}, const Result* warm = nullptr) {
     Result result;
-    transport_.solve_into(cost, a, b, warm, result);
+    solve_into(cost, a, b, result, warm);
+    return result;
+  }
+  template <std::same_as<Matrix> Temporary>
+  [[nodiscard]] Result solve(Temporary&& cost, VectorView<const Scalar> a = {}, VectorView<const Scalar> b = {},
+                             const Result* warm = nullptr) {
+    auto owned = std::make_shared<const Matrix>(std::forward<Temporary>(cost));
+    Result result = solve(MatrixView<const Scalar>(*owned), a, b, warm);
+    result.owned_ = std::move(owned);
+    return result;
+  }
+
+  /// The same with costs computed from points in each iteration and never stored: O((n + m) d) memory. The points must
+  /// live as the matrix above must. In a group of processes each has some of the points x and all points y.
+  template <class Metric>
+  [[nodiscard]] PointResult<Metric> solve(const PointCost<Scalar, Metric>& cost, VectorView<const Scalar> a = {},
+                                          VectorView<const Scalar> b = {}, const PointResult<Metric>* warm = nullptr) {
+    PointResult<Metric> result;
+    solve_into(cost, a, b, result, warm);
     return result;
   }
 
   /// The same into `result`, which may be `*warm`; unchanged when this throws.
   void solve_into(MatrixView<const Scalar> cost, VectorView<const Scalar> a, VectorView<const Scalar> b, Result& result,
                   const Result* warm = nullptr) {
-    transport_.solve_into(cost, a, b, warm, result);
+    detail::check_view("Sinkhorn::solve: cost", cost);
+    solver<MatrixView<const Scalar>>().solve_into(cost, a, b, warm, result);
+  }
+  template <class Metric>
+  void solve_into(const PointCost<Scalar, Metric>& cost, VectorView<const Scalar> a, VectorView<const Scalar> b,
+                  PointResult<Metric>& result, const PointResult<Metric>* warm = nullptr) {
+    solver<PointCost<Scalar, Metric>>().solve_into(cost, a, b, warm, result);
   }
 
  private:
+  template <class Cost>
+  [[nodiscard]] detail::TransportSolver<Scalar, Device, Cost, Group> solver() {
+    return {options_, device_, group_, workspace_};
+  }
+
   SinkhornOptions options_;
+  Device device_;
+  Group group_;
   detail::CodesSolver<Scalar, Device, Group> codes_;
-  detail::TransportSolver<Scalar, Device> transport_;
+  typename TransportPasses<Device>::template Workspace<Scalar> workspace_;
 };
+
+/// The whole matrix of a cost between points.
+template <class Scalar, class Metric, class Device = EigenDevice>
+[[nodiscard]] typename Device::template Matrix<Scalar> cost_matrix(const PointCost<Scalar, Metric>& cost,
+                                                                   const Device& device = {}) {
+  typename Device::template Matrix<Scalar> matrix(cost.rows, cost.cols);
+  TransportPasses<Device>::cost_matrix(device, cost, MatrixView<Scalar>(matrix));
+  return matrix;
+}
 
 }  // namespace swav

@@ -1,6 +1,7 @@
 // The passes over n x m data that a backend gives Sinkhorn::solve. In: device memory. Out: device memory.
 #pragma once
 
+#include <limits>
 #include <type_traits>
 
 #include "swav/core/matrix_view.hpp"
@@ -20,14 +21,14 @@ struct MassSummary {
   Index bad = -1;  ///< the first index with a NaN, infinite or negative mass, or -1
 };
 
-/// What a cost matrix holds.
+/// What the rows of a cost hold.
 template <class L>
 struct CostSummary {
-  Index bad_row = -1;                                  ///< a row with a NaN or -inf, or -1; the rest then means nothing
-  bool forbidden = false;                              ///< there are entries +inf
-  bool stranded_row = false, stranded_column = false;  ///< one with mass has no allowed partner with mass
-  L largest{};                                         ///< the largest |finite entry|
-  L maximum{};                                         ///< the largest finite entry
+  Index bad_row = -1;         ///< a row with a NaN, -inf or overflow, or -1; the rest then means nothing
+  bool forbidden = false;     ///< there are entries +inf
+  bool stranded_row = false;  ///< one with mass has no allowed partner with mass
+  L largest = 0;              ///< the largest |finite entry|
+  L maximum = std::numeric_limits<L>::lowest();  ///< the largest finite entry
 };
 
 /// What one update of a vector of factors did.
@@ -47,20 +48,30 @@ struct PlanSums {
   L divergence_a{}, divergence_b{};  ///< KL(r | a), KL(c | b)
 };
 
+/// One side of the dual's value.
+template <class L>
+struct DualSide {
+  L value{}, mass{};
+};
+
 /// Specialised once a backend, as `TransportPasses<Device>`, with `Workspace<Scalar>` (buffers of n, m and n x m
-/// elements, listed in the Eigen backend) and static functions. C is the cost, L = PotentialScalar<Scalar>, `lambda` is
+/// elements, listed in the Eigen backend), `CostRows<Cost>` (how the passes read a matrix or a PointCost) and static
+/// functions. n rows are those of this process, m columns all. L = PotentialScalar<Scalar>, `lambda` is
 /// rho/(rho + epsilon) of the side that is updated (1: balanced), `omega` the relaxation. A mass 0 has potential -inf.
+/// What several processes must add up, a pass leaves in the workspace's column_sums or base_g, or returns.
 ///
 ///   device_for(device, entries) -> Device: with no more threads than so many entries are worth
-///   load_masses(masses or empty, size, buffer) -> MassSummary; scale_masses(buffer, size, factor)
-///   load_potentials, store_potentials, fill, mask (-inf where there is no mass), revive (0 for -inf): of one buffer of
-///   potentials; total, smallest_mass: of one of masses
+///   load_masses(masses or empty, size, missing, buffer) -> MassSummary; scale_masses(buffer, size, factor)
+///   load_potentials, store_potentials, fill, mask (-inf where there is no mass), revive (0 for -inf), negate: of one
+///   buffer of potentials; smallest_mass: of one of masses
 ///   reduce(device, cost, workspace) -> CostSummary
-///     One read. base_f_i = min_j (C_ij - g_j), base_g_j = min_i (C_ij - base_f_i); row_mass, col_mass: the masses,
-///     0 where there is no allowed partner.
-///   make_kernel(device, cost, epsilon, kernel, workspace)
-///     One read, one write: kernel_ij = exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers:
-///     at most 1, and 1 somewhere in each row and column with mass.
+///     One read. base_f_i = min_j (C_ij - g_j), base_g_j = min_i (C_ij - base_f_i); row_mass: the masses, 0 where there
+///     is no allowed partner.
+///   reduce_columns(cols, workspace) -> bool
+///     From base_g, col_mass likewise; whether a column with mass has no allowed partner.
+///   make_kernel<Kernel>(device, cost, epsilon, workspace) -> what `iterate` reads
+///     kernel_ij = exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers: at most 1, and 1
+///     somewhere in each row and column with mass. A matrix: one read, one write. Points: made anew in each iteration.
 ///   start_factors(rows, cols, epsilon, rho_a, rho_b, log_limit, cold, workspace)
 ///     v from g, its logarithm over the mass clipped to log_limit; where `cold`, v = col_mass.
 ///   iterate(device, kernel, lambda, omega, workspace) -> FactorUpdate
@@ -72,17 +83,17 @@ struct PlanSums {
 ///   column_potentials(cols, epsilon, v or next_v, workspace): g = base_g + epsilon log of it
 ///   log_iterate(device, cost, epsilon, lambda, omega, workspace) -> FactorUpdate
 ///     One read: f from g by log-sum-exp, column_sums = those of the plan.
-///   log_update_columns(device, cost, epsilon, lambda, omega, workspace) -> FactorUpdate
-///     next_g; where a column's sum underflows, from min_i (C_ij - f_i), at one more read.
+///   starves(cols, workspace) -> bool: whether a column's sum has underflowed
+///   column_minima(device, cost, workspace): one read; base_g_j = min_i (C_ij - f_i)
+///   log_update_columns(cols, epsilon, lambda, omega, workspace) -> FactorUpdate
+///     next_g; where a column's sum has underflowed, from base_g.
 ///   log_accept_columns(workspace): g = next_g
-///   dual(rows, cols, epsilon, rho_a, rho_b, mass, workspace) -> L     the dual's value at f, g
-///   evaluate(device, cost, epsilon, workspace) -> PlanSums    one read
+///   dual_side(masses, potentials, size, epsilon, rho) -> DualSide
+///   evaluate(device, cost, epsilon, workspace) -> PlanSums
+///     One read: what rows add to them, and column_sums.
+///   evaluate_columns(cols, workspace, sums): adds what columns do.
 ///   plan, apply, marginal: of TransportResult
 template <class Device>
 struct TransportPasses;
 
-namespace detail {
-template <class Scalar, class Device>
-class TransportSolver;
-}  // namespace detail
 }  // namespace swav

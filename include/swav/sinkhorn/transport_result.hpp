@@ -1,15 +1,24 @@
-// What Sinkhorn::solve returns. In: potentials, a cost matrix in the caller's memory. Out: the plan, or its products.
+// What Sinkhorn::solve returns. In: potentials, a cost in the caller's memory. Out: the plan, or its products.
 #pragma once
 
-#include <type_traits>
+#include <memory>
+#include <utility>
 #include <vector>
 
+#include "swav/comm/communicator.hpp"
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/point_cost.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav {
+namespace detail {
+template <class Scalar, class Device, class Cost, class Group>
+class TransportSolver;
+}  // namespace detail
+template <class Scalar, class Device, Communicator Group>
+class Sinkhorn;
 
 enum class TransportStatus {
   converged,        ///< the marginal error is at most the tolerance
@@ -21,8 +30,12 @@ enum class TransportStatus {
 
 /// A transport between n rows and m columns: P_ij = exp((f_i + g_j - C_ij)/epsilon), without a factor a_i b_j, as in
 /// POT (log u = f/epsilon) and OTT. f_i is -inf where row i has no mass, g_j likewise. In units of the cost; a constant
-/// added to f and taken from g changes nothing.
-template <class Scalar, class Device = EigenDevice>
+/// added to f and taken from g changes nothing. `Cost` is a MatrixView<const Scalar> or a PointCost.
+///
+/// In a group of processes n rows, f and what is made of them are those of this process; numbers and what has m entries
+/// are of all, and making the latter (apply and marginal with axis 0) is collective.
+template <class Scalar, class Device = EigenDevice, class Cost = MatrixView<const Scalar>,
+          Communicator Group = SelfCommunicator>
 class TransportResult {
   using Passes = TransportPasses<Device>;
 
@@ -67,9 +80,10 @@ class TransportResult {
     check_axis(axis);
     const Index wanted = axis == 1 ? cost_.cols : cost_.rows;
     detail::require(x.rows == wanted, "TransportResult::apply: x of ", x.rows, " rows found, ", wanted, " wanted");
-    Matrix result(axis == 1 ? cost_.rows : cost_.cols, x.cols);
-    Passes::apply(device_, cost_, f.data(), g.data(), epsilon, x, axis == 0, MatrixView<Scalar>(result));
-    return result;
+    typename Device::template Matrix<Potential> result(axis == 1 ? cost_.rows : cost_.cols, x.cols);
+    Passes::apply(device_, cost_, f.data(), g.data(), epsilon, x, axis == 0, MatrixView<Potential>(result));
+    if (axis == 0) group_.sum(result.data(), result.size());
+    return Passes::template converted<Scalar>(std::move(result));
   }
 
   /// The sums of P along an axis, without the plan: axis 1 the n row sums, axis 0 the m column sums.
@@ -77,19 +91,24 @@ class TransportResult {
     check_axis(axis);
     std::vector<Potential> sums(static_cast<std::size_t>(axis == 1 ? cost_.rows : cost_.cols));
     Passes::marginal(device_, cost_, f.data(), g.data(), epsilon, axis == 0, sums.data());
+    if (axis == 0) group_.sum(sums.data(), cost_.cols);
     return sums;
   }
 
  private:
-  template <class, class>
+  template <class, class, class, class>
   friend class detail::TransportSolver;
+  template <class, class, Communicator>
+  friend class Sinkhorn;
 
   static void check_axis(int axis) {
     detail::require(axis == 0 || axis == 1, "TransportResult: axis ", axis, " found, 0 or 1 wanted");
   }
 
-  MatrixView<const Scalar> cost_;
+  Cost cost_;
+  std::shared_ptr<const Matrix> owned_;  // the cost's memory, where it was a temporary
   Device device_;
+  Group group_;
 };
 
 }  // namespace swav

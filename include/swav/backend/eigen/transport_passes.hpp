@@ -8,7 +8,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "swav/backend/eigen/cost_rows.hpp"
 #include "swav/backend/eigen/device.hpp"
+#include "swav/backend/eigen/kernel_rows.hpp"
 #include "swav/backend/eigen/transport_plan.hpp"
 #include "swav/backend/eigen/transport_rows.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
@@ -21,8 +23,8 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   template <class T>
   using Buffer = typename Device::template Buffer<T>;
 
-  // Rows whose products with v are made together: v is then loaded once for all of them.
-  static constexpr int block_rows = 8;
+  template <class Cost>
+  using CostRows = detail::CostRows<Cost>;
 
   template <class Scalar>
   struct Workspace {
@@ -47,8 +49,9 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     Buffer<L> b, col_mass, col_target, g, base_g, v, next, column_sums;  // m; next: next_v, next_g
     Buffer<L> partial_sums, row_scratch;                                 // m a thread
     Buffer<Share> shares;                                                // one a thread
-    Buffer<L> kernel;                                                    // n m, one of the two
+    Buffer<L> kernel;                                                    // n m, or a few rows a thread: one of the two
     Buffer<float> single_kernel;
+    Buffer<L> points;  // (n + m) d
   };
 
   /// A thread is worth starting, twice an iteration, for some 10 microseconds' work.
@@ -57,11 +60,10 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   }
 
   template <class Scalar, class L>
-  static MassSummary<L> load_masses(VectorView<const Scalar> masses, Index size, Buffer<L>& buffer) {
+  static MassSummary<L> load_masses(VectorView<const Scalar> masses, Index size, L missing, Buffer<L>& buffer) {
     MassSummary<L> summary;
     for (Index i = 0; i < size; ++i) {
-      const L mass =
-          masses.size == 0 ? L(1) / static_cast<L>(size) : static_cast<L>(static_cast<Accumulator<Scalar>>(masses[i]));
+      const L mass = masses.size == 0 ? missing : static_cast<L>(static_cast<Accumulator<Scalar>>(masses[i]));
       if (summary.bad < 0 && !(mass >= 0 && mass <= std::numeric_limits<L>::max())) summary.bad = i;
       buffer.data()[i] = mass;
       summary.total += mass;
@@ -93,6 +95,10 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       if (!(masses.data()[i] > 0)) potentials.data()[i] = -infinity<L>();
   }
 
+  template <class L>
+  static void negate(Buffer<L>& buffer, Index size) {
+    for (Index i = 0; i < size; ++i) buffer.data()[i] = -buffer.data()[i];
+  }
   /// 0 for -inf: where there was no mass and now may be.
   template <class L>
   static void revive(Buffer<L>& potentials, Index size) {
@@ -111,20 +117,17 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     return smallest;
   }
 
-  template <class Scalar>
-  static CostSummary<PotentialScalar<Scalar>> reduce(const Device& device, MatrixView<const Scalar> cost,
-                                                     Workspace<Scalar>& w) {
-    using L = PotentialScalar<Scalar>;
+  template <class Cost, class Scalar, class L = PotentialScalar<Scalar>>
+  static CostSummary<L> reduce(const Device& device, const CostRows<Cost>& cost, Workspace<Scalar>& w) {
     const Index cols = cost.cols;
     const ConstArray<L> g(w.g.data(), cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
       Array<L> minima(w.partial_sums.data() + share * cols, cols);
       minima.setConstant(infinity<L>());
-      CostSummary<L> summary{.largest = 0, .maximum = std::numeric_limits<L>::lowest()};
+      CostSummary<L> summary;
       for (Index i = first; i < first + count; ++i) {
-        const ConstArray<L> row = detail::load_row(cost, i, scratch);
-        describe_row(row, i, summary);
+        const ConstArray<L> row = cost.load(i, 0, cols, w.row_scratch.data() + share * 3 * cols);
+        describe_row(row, i, CostRows<Cost>::may_forbid, summary);
         w.row_mass.data()[i] = w.a.data()[i];
         L base = -infinity<L>();
         if (w.a.data()[i] > 0) {
@@ -141,9 +144,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       }
       w.shares.data()[share].cost = summary;
     });
-    CostSummary<L> total{.largest = 0, .maximum = std::numeric_limits<L>::lowest()};
-    Array<L> base_g(w.base_g.data(), cols);
-    base_g.setConstant(infinity<L>());
+    CostSummary<L> total;
     for (int share = 0; share < device.shares(cost.rows); ++share) {
       const CostSummary<L>& part = w.shares.data()[share].cost;
       if (total.bad_row < 0) total.bad_row = part.bad_row;
@@ -151,36 +152,40 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       total.stranded_row |= part.stranded_row;
       total.largest = std::max(total.largest, part.largest);
       total.maximum = std::max(total.maximum, part.maximum);
-      base_g = base_g.min(ConstArray<L>(w.partial_sums.data() + share * cols, cols));
     }
-    for (Index j = 0; j < cols; ++j) {
-      const bool stranded = base_g[j] == infinity<L>();
-      w.col_mass.data()[j] = stranded ? L(0) : w.b.data()[j];
-      total.stranded_column |= stranded && w.b.data()[j] > 0;
-      if (!(w.col_mass.data()[j] > 0)) base_g[j] = -infinity<L>();
-    }
+    merge_minima(device, cost.rows, cols, w);
     return total;
   }
 
-  template <class Scalar, class Kernel, class L>
-  static void make_kernel(const Device& device, MatrixView<const Scalar> cost, L epsilon, MatrixView<Kernel> kernel,
-                          Workspace<Scalar>& w) {
-    const L inverse = detail::inverse_of(epsilon);
-    const Index cols = cost.cols;
-    const L* const base_g = w.base_g.data();
-    // Smaller exponentials would not be normal numbers; that they are exactly 0 is also what a forbidden pair needs.
-    const Kernel lowest = detail::lowest_exponent<Kernel>();
-    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
-      for (Index i = first; i < first + count; ++i) {
-        const ConstArray<L> row = detail::load_row(cost, i, scratch);
-        const L base = w.base_f.data()[i];
-        Array<Kernel> exponents(kernel.row(i), cols);
-        for (Index j = 0; j < cols; ++j)
-          exponents[j] = static_cast<Kernel>(std::max((base + base_g[j] - row[j]) * inverse, L(2) * lowest));
-        detail::exponentiate(exponents);
-      }
-    });
+  template <class Scalar>
+  static bool reduce_columns(Index cols, Workspace<Scalar>& w) {
+    using L = PotentialScalar<Scalar>;
+    bool any = false;
+    for (Index j = 0; j < cols; ++j) {
+      L& base = w.base_g.data()[j];
+      const bool stranded = base == infinity<L>();
+      w.col_mass.data()[j] = stranded ? L(0) : w.b.data()[j];
+      any |= stranded && w.b.data()[j] > 0;
+      if (!(w.col_mass.data()[j] > 0)) base = -infinity<L>();
+    }
+    return any;
+  }
+
+  template <class Kernel, class Cost, class Scalar, class L>
+  static auto make_kernel(const Device& device, const CostRows<Cost>& cost, L epsilon, Workspace<Scalar>& w) {
+    const detail::KernelFormula<Kernel, Cost> formula(cost, epsilon, w.base_f.data(), w.base_g.data());
+    Buffer<Kernel>& buffer = kernel_buffer<Kernel>(w);
+    if constexpr (CostRows<Cost>::is_stored) {
+      const MatrixView<Kernel> kernel(buffer.reserve(cost.rows * cost.cols), cost.rows, cost.cols);
+      device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+        for (Index i = first; i < first + count; ++i)
+          formula.row(i, w.row_scratch.data() + share * 3 * cost.cols, kernel.row(i));
+      });
+      return detail::StoredKernel<Kernel>{kernel};
+    } else {
+      buffer.reserve(device.threads() * detail::kernel_block_rows * cost.cols);
+      return detail::StreamedKernel<Kernel, Cost>{formula, buffer.data(), w.row_scratch.data()};
+    }
   }
 
   template <class Scalar, class L>
@@ -204,19 +209,20 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     }
   }
 
-  template <class Scalar, class Kernel, class L>
-  static FactorUpdate<L> iterate(const Device& device, MatrixView<const Kernel> kernel, L lambda, L omega,
-                                 Workspace<Scalar>& w) {
-    const Index cols = kernel.cols;
+  template <class Rows, class Scalar, class L>
+  static FactorUpdate<L> iterate(const Device& device, const Rows& kernel, L lambda, L omega, Workspace<Scalar>& w) {
+    constexpr int block_rows = detail::kernel_block_rows;
+    const Index cols = kernel.cols();
     const L* const v = w.v.data();
-    device.for_shares(kernel.rows, [&](int share, Index first, Index count) {
+    device.for_shares(kernel.rows(), [&](int share, Index first, Index count) {
       L* const sums = w.partial_sums.data() + share * cols;
       std::fill_n(sums, cols, L(0));
       FactorUpdate<L> update;
       L products[block_rows];
       Index i = first;
       const auto block = [&]<int rows>(std::integral_constant<int, rows>) {
-        detail::dot_rows<rows>(kernel.row(i), kernel.stride, v, cols, products);
+        const auto* const entries = kernel.block(share, i, rows);
+        detail::dot_rows<rows>(entries, cols, v, cols, products);
         for (int r = 0; r < rows; ++r) {
           const L target = w.row_target.data()[i + r];
           L& u = w.u.data()[i + r];
@@ -226,14 +232,14 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
           note_factor(u / target, update);
           update.residual += products[r] * std::abs(u - wanted);
         }
-        detail::add_rows<rows>(kernel.row(i), kernel.stride, w.u.data() + i, cols, sums);
+        detail::add_rows<rows>(entries, cols, w.u.data() + i, cols, sums);
         i += rows;
       };
       while (i + block_rows <= first + count) block(std::integral_constant<int, block_rows>());
       while (i < first + count) block(std::integral_constant<int, 1>());
       w.shares.data()[share].update = update;
     });
-    return collect_columns(device, kernel.rows, cols, w);
+    return collect_columns(device, kernel.rows(), cols, w);
   }
 
   template <class Scalar, class L>
@@ -275,14 +281,14 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     to_potentials(w.base_g, factors, cols, epsilon, w.g);
   }
 
-  template <class Scalar, class L>
-  static FactorUpdate<L> log_iterate(const Device& device, MatrixView<const Scalar> cost, L epsilon, L lambda, L omega,
+  template <class Cost, class Scalar, class L>
+  static FactorUpdate<L> log_iterate(const Device& device, const CostRows<Cost>& cost, L epsilon, L lambda, L omega,
                                      Workspace<Scalar>& w) {
     const L inverse = detail::inverse_of(epsilon);
     const Index cols = cost.cols;
     const ConstArray<L> g(w.g.data(), cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
+      Array<L> scratch(w.row_scratch.data() + share * 3 * cols, cols);
       Array<L> sums(w.partial_sums.data() + share * cols, cols);
       sums.setZero();
       FactorUpdate<L> update;
@@ -293,7 +299,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
           f = -infinity<L>();
           continue;
         }
-        scratch = detail::load_row(cost, i, scratch) - g;
+        scratch = cost.load(i, 0, cols, scratch.data()) - g;
         const L smallest = scratch.minCoeff();
         // In cost units first: the difference is exact where it matters, and 0 at the smallest.
         scratch = ((smallest - scratch) * inverse).max(detail::lowest_exponent<L>());
@@ -315,14 +321,30 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     return collect_columns(device, cost.rows, cols, w);
   }
 
-  template <class Scalar, class L>
-  static FactorUpdate<L> log_update_columns(const Device& device, MatrixView<const Scalar> cost, L epsilon, L lambda,
-                                            L omega, Workspace<Scalar>& w) {
-    const Index cols = cost.cols;
-    const L smallest_sum = std::numeric_limits<L>::min() / std::numeric_limits<L>::epsilon();
+  template <class Scalar>
+  static bool starves(Index cols, const Workspace<Scalar>& w) {
     bool starved = false;
-    for (Index j = 0; j < cols; ++j) starved |= w.col_mass.data()[j] > 0 && !(w.column_sums.data()[j] >= smallest_sum);
-    if (starved) column_minima(device, cost, w);
+    for (Index j = 0; j < cols; ++j)
+      starved |= w.col_mass.data()[j] > 0 && !(w.column_sums.data()[j] >= smallest_sum<PotentialScalar<Scalar>>());
+    return starved;
+  }
+
+  template <class Cost, class Scalar>
+  static void column_minima(const Device& device, const CostRows<Cost>& cost, Workspace<Scalar>& w) {
+    using L = PotentialScalar<Scalar>;
+    const Index cols = cost.cols;
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      Array<L> minima(w.partial_sums.data() + share * cols, cols);
+      minima.setConstant(infinity<L>());
+      for (Index i = first; i < first + count; ++i)
+        if (w.row_mass.data()[i] > 0)
+          minima = minima.min(cost.load(i, 0, cols, w.row_scratch.data() + share * 3 * cols) - w.f.data()[i]);
+    });
+    merge_minima(device, cost.rows, cols, w);
+  }
+
+  template <class Scalar, class L>
+  static FactorUpdate<L> log_update_columns(Index cols, L epsilon, L lambda, L omega, Workspace<Scalar>& w) {
     FactorUpdate<L> update;
     for (Index j = 0; j < cols; ++j) {
       const L mass = w.col_mass.data()[j], sum = w.column_sums.data()[j], g = w.g.data()[j];
@@ -330,7 +352,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       next = -infinity<L>();
       if (!(mass > 0)) continue;
       // epsilon log (K'u)_j, where the sum has underflowed by its largest term alone: the next update has the rest.
-      const L log_sum = sum >= smallest_sum ? epsilon * std::log(sum) - g : -w.base_g.data()[j];
+      const L log_sum = sum >= smallest_sum<L>() ? epsilon * std::log(sum) - g : -w.base_g.data()[j];
       const L wanted = epsilon * std::log(mass) - lambda * log_sum;
       next = omega == L(1) ? wanted : g + omega * (wanted - g);
       note_move((wanted - g) / epsilon, update);
@@ -340,27 +362,23 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     return update;
   }
 
-  template <class Scalar, class L>
-  static L dual(Index rows, Index cols, L epsilon, double rho_a, double rho_b, L mass, const Workspace<Scalar>& w) {
-    L total_a = 0, total_b = 0;
-    const auto side = [&](const Buffer<L>& masses, const Buffer<L>& potentials, Index size, double rho, L& total) {
-      L sum = 0;
-      for (Index i = 0; i < size; ++i) {
-        const L m = masses.data()[i];
-        if (!(m > 0)) continue;
-        total += m;
-        const L potential = potentials.data()[i] - epsilon * std::log(m);
-        if (std::isinf(rho))
-          sum += m * potential;
-        else if (std::isinf(potential))  // no allowed partner: all of the mass is destroyed
-          sum += static_cast<L>(rho) * m;
-        else
-          sum -= static_cast<L>(rho) * m * std::expm1(-potential / static_cast<L>(rho));
-      }
-      return sum;
-    };
-    const L value = side(w.a, w.f, rows, rho_a, total_a) + side(w.b, w.g, cols, rho_b, total_b);
-    return value - epsilon * (mass - total_a * total_b);
+  template <class L>
+  static DualSide<L> dual_side(const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon,
+                               double rho) {
+    DualSide<L> side;
+    for (Index i = 0; i < size; ++i) {
+      const L m = masses.data()[i];
+      if (!(m > 0)) continue;
+      side.mass += m;
+      const L potential = potentials.data()[i] - epsilon * std::log(m);
+      if (std::isinf(rho))
+        side.value += m * potential;
+      else if (std::isinf(potential))  // no allowed partner: all of the mass is destroyed
+        side.value += static_cast<L>(rho) * m;
+      else
+        side.value -= static_cast<L>(rho) * m * std::expm1(-potential / static_cast<L>(rho));
+    }
+    return side;
   }
 
  private:
@@ -373,9 +391,22 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   static constexpr L infinity() {
     return std::numeric_limits<L>::infinity();
   }
+  // Below it a sum of normal numbers may have lost some.
+  template <class L>
+  static constexpr L smallest_sum() {
+    return std::numeric_limits<L>::min() / std::numeric_limits<L>::epsilon();
+  }
+
+  template <class Kernel, class Scalar>
+  static Buffer<Kernel>& kernel_buffer(Workspace<Scalar>& w) {
+    if constexpr (std::is_same_v<Kernel, PotentialScalar<Scalar>>)
+      return w.kernel;
+    else
+      return w.single_kernel;
+  }
 
   template <class L>
-  static void describe_row(const ConstArray<L>& row, Index i, CostSummary<L>& summary) {
+  static void describe_row(const ConstArray<L>& row, Index i, bool may_forbid, CostSummary<L>& summary) {
     // Times 0, any finite value vanishes and nothing else does.
     if ((row * L(0)).sum() == L(0)) {
       const L lowest = row.minCoeff(), highest = row.maxCoeff();
@@ -384,7 +415,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       return;
     }
     for (Index j = 0; j < row.size(); ++j) {
-      if (row[j] == infinity<L>()) {
+      if (may_forbid && row[j] == infinity<L>()) {
         summary.forbidden = true;
       } else if (std::isfinite(row[j])) {
         summary.largest = std::max(summary.largest, std::abs(row[j]));
@@ -429,9 +460,9 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   static auto collect_columns(const Device& device, Index rows, Index cols, Workspace<Scalar>& w) {
     using L = PotentialScalar<Scalar>;
     Array<L> total(w.column_sums.data(), cols);
-    total = ConstArray<L>(w.partial_sums.data(), cols);
-    FactorUpdate<L> update = w.shares.data()[0].update;
-    for (int share = 1; share < device.shares(rows); ++share) {
+    total.setZero();
+    FactorUpdate<L> update;
+    for (int share = 0; share < device.shares(rows); ++share) {
       total += ConstArray<L>(w.partial_sums.data() + share * cols, cols);
       const FactorUpdate<L>& part = w.shares.data()[share].update;
       update.residual += part.residual;
@@ -442,21 +473,12 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     return update;
   }
 
-  // base_g_j = min_i (C_ij - f_i).
   template <class Scalar>
-  static void column_minima(const Device& device, MatrixView<const Scalar> cost, Workspace<Scalar>& w) {
+  static void merge_minima(const Device& device, Index rows, Index cols, Workspace<Scalar>& w) {
     using L = PotentialScalar<Scalar>;
-    const Index cols = cost.cols;
-    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      Array<L> scratch(w.row_scratch.data() + share * cols, cols);
-      Array<L> minima(w.partial_sums.data() + share * cols, cols);
-      minima.setConstant(infinity<L>());
-      for (Index i = first; i < first + count; ++i)
-        if (w.row_mass.data()[i] > 0) minima = minima.min(detail::load_row(cost, i, scratch) - w.f.data()[i]);
-    });
     Array<L> base_g(w.base_g.data(), cols);
-    base_g = ConstArray<L>(w.partial_sums.data(), cols);
-    for (int share = 1; share < device.shares(cost.rows); ++share)
+    base_g.setConstant(infinity<L>());
+    for (int share = 0; share < device.shares(rows); ++share)
       base_g = base_g.min(ConstArray<L>(w.partial_sums.data() + share * cols, cols));
   }
 };

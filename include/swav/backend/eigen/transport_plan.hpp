@@ -5,7 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
+#include "swav/backend/eigen/cost_rows.hpp"
 #include "swav/backend/eigen/device.hpp"
 #include "swav/backend/eigen/transport_rows.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
@@ -15,8 +19,8 @@ namespace swav::detail {
 /// The part of TransportPasses that reads potentials and nothing else.
 template <class Device>
 struct TransportPlanPasses {
-  template <class Scalar, class Workspace, class L>
-  static PlanSums<L> evaluate(const Device& device, MatrixView<const Scalar> cost, L epsilon, Workspace& w) {
+  template <class Cost, class Workspace, class L>
+  static PlanSums<L> evaluate(const Device& device, const CostRows<Cost>& cost, L epsilon, Workspace& w) {
     const Index cols = cost.cols;
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
       ArrayMap<L> sums(w.partial_sums.data() + share * cols, cols);
@@ -33,10 +37,10 @@ struct TransportPlanPasses {
                     });
       w.shares.data()[share].sums = part;
     });
-    PlanSums<L> total = w.shares.data()[0].sums;
+    PlanSums<L> total;
     ArrayMap<L> column_sums(w.column_sums.data(), cols);
-    column_sums = ConstArrayMap<L>(w.partial_sums.data(), cols);
-    for (int share = 1; share < device.shares(cost.rows); ++share) {
+    column_sums.setZero();
+    for (int share = 0; share < device.shares(cost.rows); ++share) {
       const PlanSums<L>& part = w.shares.data()[share].sums;
       total.mass += part.mass;
       total.cost += part.cost;
@@ -46,53 +50,77 @@ struct TransportPlanPasses {
       total.divergence_a += part.divergence_a;
       column_sums += ConstArrayMap<L>(w.partial_sums.data() + share * cols, cols);
     }
-    for (Index j = 0; j < cols; ++j)
-      add_marginal(column_sums[j], w.b.data()[j], total.error_b, total.log_b, total.divergence_b);
     return total;
   }
 
-  template <class Scalar, class L>
-  static void plan(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g, double epsilon,
+  template <class Workspace, class L>
+  static void evaluate_columns(Index cols, const Workspace& w, PlanSums<L>& sums) {
+    for (Index j = 0; j < cols; ++j)
+      add_marginal(w.column_sums.data()[j], w.b.data()[j], sums.error_b, sums.log_b, sums.divergence_b);
+  }
+
+  template <class Cost, class Scalar>
+  static void cost_matrix(const Device& device, const Cost& cost, MatrixView<Scalar> out) {
+    using L = PotentialScalar<Scalar>;
+    typename Device::template Buffer<L> points, scratch;
+    const CostRows<Cost> rows(cost, points);
+    scratch.reserve(device.shares(cost.rows) * cost.cols);
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      for (Index i = first; i < first + count; ++i)
+        ArrayMap<Scalar>(out.row(i), out.cols) = rows.load(i, 0, cost.cols, scratch.data() + share * cost.cols)
+                                                     .template cast<Accumulator<Scalar>>()
+                                                     .template cast<Scalar>();
+    });
+  }
+
+  template <class Cost, class Scalar, class L>
+  static void plan(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
                    MatrixView<Scalar> out) {
     for_shares_of_plan(device, cost, f, g, epsilon, [&](int, Index i, const ArrayMap<L>& row) {
       ArrayMap<Scalar>(out.row(i), out.cols) = row.template cast<Accumulator<Scalar>>().template cast<Scalar>();
     });
   }
 
-  template <class Scalar, class L>
-  static void apply(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g, double epsilon,
-                    MatrixView<const Scalar> x, bool transposed, MatrixView<Scalar> out) {
+  template <class Cost, class Scalar, class L>
+  static void apply(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
+                    MatrixView<const Scalar> x, bool transposed, MatrixView<L> out) {
     const RowMatrix<L> values = as_eigen(x).template cast<Accumulator<Scalar>>().template cast<L>();
-    RowMatrix<L> sums = RowMatrix<L>::Zero(out.rows * (transposed ? device.shares(cost.rows) : 1), out.cols);
+    RowMatrix<L> partial = RowMatrix<L>::Zero(transposed ? out.rows * device.shares(cost.rows) : 0, out.cols);
     for_shares_of_plan(device, cost, f, g, epsilon, [&](int share, Index i, const ArrayMap<L>& row) {
       if (transposed)
-        sums.middleRows(share * out.rows, out.rows).noalias() += row.matrix().transpose() * values.row(i);
+        partial.middleRows(share * out.rows, out.rows).noalias() += row.matrix().transpose() * values.row(i);
       else
-        sums.row(i).noalias() = row.matrix() * values;
+        as_eigen(out).row(i).noalias() = row.matrix() * values;
     });
-    for (int share = 1; transposed && share < device.shares(cost.rows); ++share)
-      sums.topRows(out.rows) += sums.middleRows(share * out.rows, out.rows);
-    as_eigen(out) = sums.topRows(out.rows).template cast<Accumulator<Scalar>>().template cast<Scalar>();
+    if (!transposed) return;
+    as_eigen(out).setZero();
+    for (int share = 0; share < device.shares(cost.rows); ++share)
+      as_eigen(out) += partial.middleRows(share * out.rows, out.rows);
   }
 
   template <class Scalar, class L>
-  static void marginal(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g, double epsilon,
-                       bool columns, L* sums) {
-    typename Device::template Buffer<L> storage;
+  static RowMatrix<Scalar> converted(RowMatrix<L>&& from) {
+    if constexpr (std::is_same_v<Scalar, L>)
+      return std::move(from);
+    else
+      return from.template cast<Accumulator<Scalar>>().template cast<Scalar>();
+  }
+
+  template <class Cost, class L>
+  static void marginal(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon, bool columns,
+                       L* sums) {
     const Index cols = cost.cols;
-    ArrayMap<L> partial(storage.reserve(columns ? device.shares(cost.rows) * cols : 0),
-                        columns ? device.shares(cost.rows) * cols : 0);
-    partial.setZero();
+    std::vector<L> partial(static_cast<std::size_t>(columns ? device.shares(cost.rows) * cols : 0));
     for_shares_of_plan(device, cost, f, g, epsilon, [&](int share, Index i, const ArrayMap<L>& row) {
       if (columns)
-        partial.segment(share * cols, cols) += row;
+        ArrayMap<L>(partial.data() + share * cols, cols) += row;
       else
         sums[i] = row.sum();
     });
     if (!columns) return;
-    ArrayMap<L> total(sums, cols);
-    total = partial.head(cols);
-    for (int share = 1; share < device.shares(cost.rows); ++share) total += partial.segment(share * cols, cols);
+    std::fill_n(sums, cols, L(0));
+    for (int share = 0; share < device.shares(cost.rows); ++share)
+      ArrayMap<L>(sums, cols) += ArrayMap<L>(partial.data() + share * cols, cols);
   }
 
  private:
@@ -105,15 +133,15 @@ struct TransportPlanPasses {
 
   // Calls body(i, row of the cost, exponents, row of the plan), with 3 m elements of scratch. Where the plan is 0 its
   // exponent is finite still.
-  template <class Scalar, class L, class Body>
-  static void for_plan_rows(MatrixView<const Scalar> cost, const L* f, const L* g, L epsilon, Index first, Index count,
+  template <class Cost, class L, class Body>
+  static void for_plan_rows(const CostRows<Cost>& cost, const L* f, const L* g, L epsilon, Index first, Index count,
                             L* scratch, const Body& body) {
     const Index cols = cost.cols;
     const L inverse = inverse_of(epsilon), lowest = lowest_exponent<L>();
-    ArrayMap<L> loaded(scratch, cols), exponents(scratch + cols, cols), plan(scratch + 2 * cols, cols);
+    ArrayMap<L> exponents(scratch + cols, cols), plan(scratch + 2 * cols, cols);
     const ConstArrayMap<L> potentials(g, cols);
     for (Index i = first; i < first + count; ++i) {
-      const ConstArrayMap<L> row = load_row(cost, i, loaded);
+      const ConstArrayMap<L> row = cost.load(i, 0, cols, scratch);
       exponents = ((f[i] + potentials - row) * inverse).max(lowest);
       plan = exponents;
       exponentiate(plan);
@@ -121,14 +149,15 @@ struct TransportPlanPasses {
     }
   }
 
-  template <class Scalar, class L, class Body>
-  static void for_shares_of_plan(const Device& device, MatrixView<const Scalar> cost, const L* f, const L* g,
-                                 double epsilon, const Body& body) {
-    typename Device::template Buffer<L> scratch;
+  template <class Cost, class L, class Body>
+  static void for_shares_of_plan(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
+                                 const Body& body) {
+    typename Device::template Buffer<L> points, scratch;
+    const CostRows<Cost> rows(cost, points);
     scratch.reserve(device.shares(cost.rows) * 3 * cost.cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
       for_plan_rows(
-          cost, f, g, static_cast<L>(epsilon), first, count, scratch.data() + share * 3 * cost.cols,
+          rows, f, g, static_cast<L>(epsilon), first, count, scratch.data() + share * 3 * cost.cols,
           [&](Index i, const ConstArrayMap<L>&, const ArrayMap<L>&, const ArrayMap<L>& plan) { body(share, i, plan); });
     });
   }

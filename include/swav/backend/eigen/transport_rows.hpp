@@ -1,14 +1,12 @@
-// What the passes of Sinkhorn::solve do with a few rows: loading, products with vectors. In: rows in their own type.
+// What the passes of Sinkhorn::solve do with a few rows: products with vectors. In: rows in their own type.
 // Out: rows and sums in a wider one.
 #pragma once
 
 #include <algorithm>
 #include <limits>
-#include <type_traits>
 
 #include "swav/backend/eigen/device.hpp"
 #include "swav/core/matrix_view.hpp"
-#include "swav/core/scalar_traits.hpp"
 
 namespace swav::detail {
 
@@ -32,18 +30,6 @@ void exponentiate(ArrayMap<T>& values) {
   const T smallest = T(8) * std::numeric_limits<T>::min();
   values = values.exp();
   for (Index j = 0; j < values.size(); ++j) values[j] = values[j] > smallest ? values[j] : T(0);
-}
-
-/// Row i in the type L: itself where it already is, else converted into `scratch`.
-template <class Scalar, class L>
-[[nodiscard]] ConstArrayMap<L> load_row(MatrixView<const Scalar> rows, Index i, ArrayMap<L>& scratch) {
-  const ConstArrayMap<Scalar> row(rows.row(i), rows.cols);
-  if constexpr (std::is_same_v<Scalar, L>) {
-    return row;
-  } else {
-    scratch = row.template cast<Accumulator<Scalar>>().template cast<L>();
-    return ConstArrayMap<L>(scratch.data(), scratch.size());
-  }
 }
 
 /// out[r] = sum_j rows[r * stride + j] v[j] for Rows rows. Sums are kept in lanes, which compilers turn into vectors.

@@ -1,0 +1,125 @@
+// Rows of a cost on the CPU, one way for all kinds of cost. In: a matrix in memory, or points and a metric. Out: parts
+// of rows in the type of potentials.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "swav/backend/eigen/device.hpp"
+#include "swav/core/matrix_view.hpp"
+#include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/point_cost.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav::detail {
+
+/// What the passes read a cost through:
+///   CostRows(cost, buffer): the buffer is for what is prepared once, O(m d)
+///   rows, cols; is_stored; may_forbid: whether an entry +inf is meant and not an overflow
+///   load(i, first, count, scratch) -> entries first to first + count - 1 of row i: in `scratch` (count elements), or
+///   where they already are
+template <class Cost>
+class CostRows;
+
+template <class Scalar>
+class CostRows<MatrixView<const Scalar>> {
+ public:
+  using L = PotentialScalar<Scalar>;
+  static constexpr bool is_stored = true, may_forbid = true;
+  Index rows, cols;
+
+  template <class Buffer>
+  CostRows(MatrixView<const Scalar> cost, Buffer&) : rows(cost.rows), cols(cost.cols), cost_(cost) {}
+
+  [[nodiscard]] ConstArrayMap<L> load(Index i, Index first, Index count, L* scratch) const {
+    const ConstArrayMap<Scalar> row(cost_.row(i) + first, count);
+    if constexpr (std::is_same_v<Scalar, L>) {
+      return row;
+    } else {
+      ArrayMap<L>(scratch, count) = row.template cast<Accumulator<Scalar>>().template cast<L>();
+      return ConstArrayMap<L>(scratch, count);
+    }
+  }
+
+ private:
+  MatrixView<const Scalar> cost_;
+};
+
+template <class Scalar, class Metric>
+class CostRows<PointCost<Scalar, Metric>> {
+ public:
+  using L = PotentialScalar<Scalar>;
+  static_assert(PointMetric<Metric, L>,
+                "a metric is copyable and callable as metric(x, y) -> cost with two VectorView<const L>, L being "
+                "PotentialScalar<Scalar>");
+  static constexpr bool is_known =
+      std::is_same_v<Metric, SquaredEuclidean> || std::is_same_v<Metric, Euclidean> || std::is_same_v<Metric, Cosine>;
+  static constexpr bool is_stored = false, may_forbid = !is_known;
+  Index rows, cols;
+
+  template <class Buffer>
+  CostRows(const PointCost<Scalar, Metric>& cost, Buffer& buffer)
+      : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), metric_(cost.metric) {
+    x_ = buffer.reserve((rows + cols) * dimension_);
+    y_ = x_ + rows * dimension_;
+    using Points = RowMatrix<L>;
+    Eigen::Map<Points>(x_, rows, dimension_) = as_eigen(cost.x).template cast<Accumulator<Scalar>>().template cast<L>();
+    if constexpr (std::is_same_v<Metric, Cosine>) normalize(x_, rows);
+    Eigen::Map<Points> y(y_, cols, dimension_);
+    y = as_eigen(cost.y).template cast<Accumulator<Scalar>>().template cast<L>();
+    if constexpr (std::is_same_v<Metric, Cosine>) normalize(y_, cols);
+    // A coordinate of all points is what the loops over entries read.
+    if constexpr (is_known) {
+      const Points rows_of_points = y;
+      Eigen::Map<Points>(y_, dimension_, cols) = rows_of_points.transpose();
+    }
+  }
+
+  [[nodiscard]] ConstArrayMap<L> load(Index i, Index first, Index count, L* scratch) const {
+    const L* const x = x_ + i * dimension_;
+    if constexpr (is_known) {
+      for (Index start = 0; start < count; start += tile)
+        load_tile(x, first + start, std::min(tile, count - start), scratch + start);
+    } else {
+      for (Index j = 0; j < count; ++j)
+        scratch[j] =
+            metric_(VectorView<const L>(x, dimension_), VectorView<const L>(y_ + (first + j) * dimension_, dimension_));
+    }
+    return ConstArrayMap<L>(scratch, count);
+  }
+
+ private:
+  static constexpr Index tile = 512;  // of entries, which stay in L1 while the dimensions are gone through
+
+  void normalize(L* points, Index count) const {
+    for (Index i = 0; i < count; ++i) {
+      ArrayMap<L> point(points + i * dimension_, dimension_);
+      const L norm = point.matrix().stableNorm();
+      if (norm > 0) point /= norm;
+    }
+  }
+
+  void load_tile(const L* x, Index first, Index count, L* out) const {
+    const auto y = [&](Index k) { return ConstArrayMap<L>(y_ + k * cols + first, count); };
+    ArrayMap<L> entries(out, count);
+    if constexpr (std::is_same_v<Metric, Cosine>) {
+      entries.setConstant(L(1));
+      for (Index k = 0; k < dimension_; ++k) entries -= x[k] * y(k);
+    } else {
+      Index k = dimension_ % 2;
+      if (k == 1)
+        entries = (y(0) - x[0]).square();
+      else
+        entries.setZero();
+      for (; k < dimension_; k += 2) entries += (y(k) - x[k]).square() + (y(k + 1) - x[k + 1]).square();
+      if constexpr (std::is_same_v<Metric, Euclidean>) entries = entries.sqrt();
+    }
+  }
+
+  Index dimension_;
+  Metric metric_;
+  L *x_ = nullptr, *y_ = nullptr;  // x: n x d; y: d x m for the metrics known here, else m x d
+};
+
+}  // namespace swav::detail
