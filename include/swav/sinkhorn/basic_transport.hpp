@@ -50,6 +50,10 @@ class TransportSolver {
     result.device_ = device_;
     result.group_ = group_;
     result.epsilon = options_.epsilon;
+    result.rho_a = options_.rho_a;
+    result.rho_b = options_.rho_b;
+    result.total_a = static_cast<double>(mass_);
+    result.total_b = static_cast<double>(mass_b_);
     result.f.resize(static_cast<std::size_t>(cost.rows));
     result.g.resize(static_cast<std::size_t>(cost.cols));
     result.errors.clear();

@@ -60,7 +60,14 @@ class TransportResult {
   double dual_cost =
       0;               ///< the dual's value at f, g; at most the least regularized_cost, and equal to it at the optimum
   double entropy = 0;  ///< -sum P log P
+  double total_a = 0, total_b = 0;  ///< sums of the masses that were given, b's scaled to a's in a balanced problem
+  double rho_a = 0, rho_b = 0;      ///< the options' own
   Stabilization domain = Stabilization::scaling;  ///< where the last iteration was computed: scaling or log
+
+  /// What this is a transport of, and where it is computed.
+  [[nodiscard]] const Cost& cost() const { return cost_; }
+  [[nodiscard]] const Device& device() const { return device_; }
+  [[nodiscard]] const Group& group() const { return group_; }
 
   /// P (n x m): one exponential an entry.
   [[nodiscard]] Matrix plan() const {
