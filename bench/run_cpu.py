@@ -1,12 +1,14 @@
-"""Times the library and PyTorch in turn and writes down the ratios of each one's least time.
+"""Times the library and its peers in turn and writes down the ratios of each one's least time.
 
-    python bench/run_cpu.py BUILD_FOLDER [--rounds N] [--only codes,loss,...] [--no-compile]
+    python bench/run_cpu.py BUILD_FOLDER [--only PART,...] [--rounds N] [--no-compile] [--points N,...] [--dry]
 
-BUILD_FOLDER has the bench programs. Out: docs/results/cpu.json, and the tables in the marked section of
-docs/results.md. Run it through bench/run.sh, which builds and installs what it needs.
+BUILD_FOLDER has the bench programs. Out: each part's entry of docs/results/cpu.json and its marked section of
+docs/results.md; pictures in docs/results/. Run it through bench/run.sh, which builds and installs what it needs.
 """
 import argparse
+import dataclasses
 import datetime
+import importlib.metadata
 import json
 import math
 import os
@@ -14,52 +16,15 @@ import pathlib
 import platform
 import subprocess
 import sys
+import typing
+
+import transport_parts
+from timing import Program, in_turn, milliseconds, table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- bench/run_cpu.py: begin -->", "<!-- bench/run_cpu.py: end -->"
+RESULTS = ROOT / "docs/results"
 CODES = ("512x3000", "4096x3000", "256x300")
 LOSSES = ("64x3000x8", "256x3000x8", "256x300x8", "256x3000x2")
-
-
-class Program:
-    """A process behind the line protocol (bench/line_protocol.hpp), and the least time of each of its cases."""
-
-    def __init__(self, command, threads):
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONDONTWRITEBYTECODE="1")
-        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env=environment)
-        self.least = {}
-
-    def run(self, case, repeats):
-        self.process.stdin.write(f"{case} {repeats}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
-        if not answer:
-            raise RuntimeError(f"{self.process.args} ended at {case}")
-        seconds = float(answer[1])
-        # A NaN says that the case cannot run here, and stays.
-        self.least[case] = seconds if math.isnan(seconds) else min(seconds, self.least.get(case, math.inf))
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def in_turn(rounds, pairs):
-    """pairs: (program, case, repeats) for one comparison; each round runs all of them once."""
-    for _ in range(rounds):
-        for program, case, repeats in pairs:
-            if not math.isnan(program.least.get(case, 0.0)):
-                program.run(case, repeats)
-
-
-def milliseconds(seconds):
-    return "-" if math.isnan(seconds) else f"{seconds * 1e3:.2f}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"
-
-
-def table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
 def time_codes(options, programs, peers):
@@ -75,7 +40,7 @@ def time_codes(options, programs, peers):
         rows.append([shape.replace("x", " x "), milliseconds(t), milliseconds(eager), milliseconds(compiled),
                      f"**{eager / t:.1f}**", "-" if math.isnan(compiled) else f"{compiled / t:.1f}", f"{bound / t:.0%}"])
         results[shape] = dict(seconds=t, eager=eager, compiled=compiled, traffic_bound=bound)
-    text = ("### Codes, 3 iterations, float\n\nThe traffic bound is 4 reads and a write of the matrix, at the speed at "
+    text = ("The traffic bound is 4 reads and a write of the matrix, at the speed at "
             "which this machine reads and copies that very matrix.\n\n" +
             table(["B x K", "ms", "PyTorch ms", "torch.compile ms", "PyTorch / ours", "torch.compile / ours",
                    "traffic bound / ours"], rows))
@@ -111,8 +76,7 @@ def time_loss(options, programs, peers):
                                   capture_output=True, env=dict(os.environ, OMP_NUM_THREADS=str(options.threads)))
                    .stdout.split()[1])
     results["memory_megabytes"] = memory
-    text = ("### Swapped-prediction loss: value and both gradients, codes included, D 128, float\n\n"
-            "PyTorch as the SwAV release writes it (a log-softmax for each pair of views), with a log-softmax a view, and "
+    text = ("PyTorch as the SwAV release writes it (a log-softmax for each pair of views), with a log-softmax a view, and "
             "that through torch.compile.\n\n" +
             table(["B, K, views", "Eigen ms", "oneDNN ms", "PyTorch ms", "one log-softmax a view ms",
                    "torch.compile ms", "PyTorch / Eigen", "PyTorch / oneDNN", "PyTorch / bound"], rows) +
@@ -153,8 +117,7 @@ def time_steps(options, programs, peers):
                      f"{bound / t:.0%}"])
         results[case] = dict(seconds=t, eager=peer, flops=work, bound=bound)
     results["bf16_peak_flops"] = 1e11 / peak.least["bf16"]
-    text = ("### Training steps, bf16\n\n" +
-            table(["step", "ms", "PyTorch ms (channels_last, bf16 autocast)", "ours / PyTorch", "GFLOP",
+    text = (table(["step", "ms", "PyTorch ms (channels_last, bf16 autocast)", "ours / PyTorch", "GFLOP",
                    "of the cores' peak"], rows) +
             f"\nThe cores' peak: {0.1 / peak.least['bf16']:.2f} TFLOP/s of bfloat16 dot products between registers "
             "on all threads, measured in turn with the steps.\n")
@@ -168,25 +131,42 @@ def cpu_name():
     return platform.machine()
 
 
-def write(options, texts, results):
-    import torch
-    stored = ROOT / "docs/results/cpu.json"
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    load = os.getloadavg()[2]
-    machine = dict(cpu=cpu_name(), threads=options.threads, torch=torch.__version__.split("+")[0], rounds=options.rounds,
-                   date=datetime.date.today().isoformat(), load=round(load, 1))
-    stored.write_text(json.dumps(dict(machine=machine, **results), indent=1) + "\n")
-    head = (f"## Speed on a CPU\n\n`bash bench/run.sh`: {machine['cpu']}, {options.threads} threads, PyTorch "
-            f"{machine['torch']}, {machine['date']}, load average {machine['load']}. Library and PyTorch run in turn, "
-            f"{options.rounds} rounds, and the least time of each counts; ratios carry over to other machines better "
-            "than times do.\n\n")
-    section = f"{BEGIN}\n{head}" + "\n".join(texts) + END
+def write(options, name, text, results):
+    """Puts a part's table and figures in the place of its last ones."""
+    part = PARTS[name]
+    versions = ", ".join(f"{what} {importlib.metadata.version(package).split('+')[0]}"
+                         for what, package in part.peers.items())
+    machine = dict(cpu=cpu_name(), threads=options.threads, peers=versions, rounds=options.rounds,
+                   date=datetime.date.today().isoformat(), load=round(os.getloadavg()[2], 1))
+    stored = RESULTS / "cpu.json"
+    everything = json.loads(stored.read_text()) if stored.exists() else {}
+    everything[name] = dict(machine=machine, **results)
+    stored.write_text(json.dumps(everything, indent=1) + "\n")
+
+    begin, end = (f"<!-- bench/run_cpu.py --only {name}: {edge} -->" for edge in ("begin", "end"))
+    head = (f"`bash bench/run.sh --only {name}`: {machine['cpu']}, {machine['threads']} threads, {versions}, "
+            f"{machine['date']}, load average {machine['load']}, {machine['rounds']} rounds.")
     page = ROOT / "docs/results.md"
-    text = page.read_text() if page.exists() else "# Results\n\n" + BEGIN + END + "\n"
-    if BEGIN not in text:
-        text = text.rstrip() + "\n\n" + BEGIN + END + "\n"
-    before, rest = text.split(BEGIN, 1)
-    page.write_text(before + section + rest.split(END, 1)[1])
+    before, found, rest = page.read_text().partition(begin)
+    after = rest.partition(end)[2] if found else "\n"
+    page.write_text(f"{before if found else before + chr(10)}{begin}\n### {part.title}\n\n{head}\n\n{text}{end}{after}")
+
+
+@dataclasses.dataclass
+class Part:
+    title: str
+    measure: typing.Callable  # (options, programs, peers) -> Markdown, figures
+    peers: dict[str, str]  # names and their packages
+
+
+PYTORCH = {"PyTorch": "torch"}
+PARTS = {
+    "codes": Part("Codes, 3 iterations, float", time_codes, PYTORCH),
+    "loss": Part("Swapped-prediction loss: value and both gradients, codes included, D 128, float", time_loss, PYTORCH),
+    "steps": Part("Training steps, bf16", time_steps, PYTORCH),
+    "transport": Part("Optimal transport to an L1 marginal error of 1e-6, double", transport_parts.time_solve,
+                      {"POT": "pot", "OTT-JAX": "ott-jax", "JAX": "jax"}),
+}
 
 
 def main():
@@ -194,31 +174,32 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", default="codes,loss,steps", help="of codes, loss, steps; nothing is written then")
+    parser.add_argument("--only", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--points", default="1000,4000,10000", help="points a side in the part transport")
+    parser.add_argument("--dry", action="store_true", help="print the tables, write nothing")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    options.results = RESULTS
     running = []
 
-    def programs(name):
-        running.append(Program([options.build / f"bench/bench_{name}"], options.threads))
+    def start(command):
+        running.append(Program(command, options.threads))
         return running[-1]
+
+    def programs(name):
+        return start([options.build / f"bench/bench_{name}"])
 
     def peers(name):
-        running.append(Program([sys.executable, ROOT / f"bench/peers/{name}.py"], options.threads))
-        return running[-1]
+        return start([sys.executable, ROOT / f"bench/peers/{name}.py"])
 
-    parts = {"codes": time_codes, "loss": time_loss, "steps": time_steps}
-    chosen = options.only.split(",")
-    texts, results = [], {}
-    for name in chosen:
-        text, results[name] = parts[name](options, programs, peers)
-        texts.append(text)
+    for name in options.only.split(","):
+        text, results = PARTS[name].measure(options, programs, peers)
         print(text, flush=True)
+        if not options.dry:
+            write(options, name, text, results)
         while running:
             running.pop().close()
-    if chosen == list(parts):
-        write(options, texts, results)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,38 @@
 // Times Sinkhorn::solve to a marginal error of 1e-6, potentials and costs included. In: requests (line_protocol.hpp)
-// for automatic_NxE and log_NxE: N points a side, epsilon 1e-E of the cost's range. Out: seconds; with the argument
-// "list", iterations, error and cost of each instead.
+// for automatic_NxE and log_NxE: N points a side, epsilon 1e-E of the cost's range. Out: seconds and iterations; with
+// the arguments "trace" and a case, lines "seconds error" of every iteration instead.
+#include <chrono>
 #include <cmath>
-#include <cstdio>
+#include <iostream>
+#include <map>
 #include <memory>
-#include <string_view>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "line_protocol.hpp"
-#include "random_data.hpp"
 #include "swav/sinkhorn/sinkhorn.hpp"
 
 namespace {
 
 using namespace swav;
 
-// Squared distances of two clouds in the plane, at most 1.
+// Squared distances of two clouds of standard normal points, one shifted by (1, 1); at most 1. The numbers are those of
+// numpy.random.RandomState(1).random_sample, from which peers/transport.py makes the same points.
 RowMatrix<double> cost(Index n) {
-  PhiloxStream random(1, 7);
+  std::mt19937 random(1);
+  const auto uniform = [&random] {
+    const auto high = static_cast<double>(random() >> 5), low = static_cast<double>(random() >> 6);
+    return (high * 67108864 + low) / 9007199254740992;
+  };
   const auto cloud = [&](double shift) {
     RowMatrix<double> points(n, 2);
-    for (Index i = 0; i < points.size(); ++i) {
-      const double radius = std::sqrt(-2 * std::log(1 - random.uniform(0.0, 1.0)));
-      points.data()[i] = shift + radius * std::cos(random.uniform(0.0, 6.283185307179586));
+    for (Index i = 0; i < n; ++i) {
+      const double radius = std::sqrt(-2 * std::log(1 - uniform())), angle = 6.283185307179586 * uniform();
+      points(i, 0) = shift + radius * std::cos(angle);
+      points(i, 1) = shift + radius * std::sin(angle);
     }
     return points;
   };
@@ -32,34 +43,60 @@ RowMatrix<double> cost(Index n) {
   return c / c.maxCoeff();
 }
 
-SinkhornOptions options_for(int exponent, Stabilization domain) {
-  return {.epsilon = std::pow(10.0, -exponent), .max_iterations = 20'000, .tolerance = 1e-6, .stabilization = domain};
+struct Problem {
+  Index points;
+  SinkhornOptions options;
+};
+
+bench::Case solve(const Problem& problem) {
+  return [=] {
+    const auto c = std::make_shared<const RowMatrix<double>>(cost(problem.points));
+    const auto sinkhorn = std::make_shared<Sinkhorn<double>>(problem.options);
+    const auto result = std::make_shared<Sinkhorn<double>::Result>();
+    return [=] {
+      sinkhorn->solve_into(*c, {}, {}, *result);
+      if (!result->converged) throw std::runtime_error("not converged");
+      return result->iterations;
+    };
+  };
 }
 
-bench::Case solve(Index n, int exponent, Stabilization domain) {
-  return [=] {
-    const auto c = std::make_shared<const RowMatrix<double>>(cost(n));
-    const auto sinkhorn = std::make_shared<Sinkhorn<double>>(options_for(exponent, domain));
-    const auto result = std::make_shared<Sinkhorn<double>::Result>();
-    return [=] { sinkhorn->solve_into(*c, {}, {}, *result); };
+// The second of two runs.
+int trace(Problem problem) {
+  const RowMatrix<double> c = cost(problem.points);
+  std::chrono::steady_clock::time_point start;
+  std::vector<std::pair<double, double>> points;
+  problem.options.progress = [&](const SinkhornProgress& progress) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+    points.emplace_back(passed.count(), progress.marginal_error);
+    return true;
   };
+  Sinkhorn<double> sinkhorn(problem.options);
+  Sinkhorn<double>::Result result;
+  for (int run = 0; run < 2; ++run) {
+    points.clear();
+    start = std::chrono::steady_clock::now();
+    sinkhorn.solve_into(c, {}, {}, result);
+  }
+  for (const auto& [seconds, error] : points) std::cout << seconds << " " << error << "\n";
+  return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, bench::Case> cases;
+  std::map<std::string, Problem> problems;
   for (const Index n : {1000, 4000, 10'000})
-    for (const int exponent : {1, 2, 3}) {
-      const std::string shape = std::to_string(n) + "x" + std::to_string(exponent);
-      cases["automatic_" + shape] = solve(n, exponent, Stabilization::automatic);
-      cases["log_" + shape] = solve(n, exponent, Stabilization::log);
-    }
-  if (argc == 1 || std::string_view(argv[1]) != "list") return bench::serve(cases);
-  for (const Index n : {1000, 4000})
-    for (const int exponent : {1, 2, 3}) {
-      const auto r = Sinkhorn<double>(options_for(exponent, Stabilization::automatic)).solve(cost(n));
-      std::printf("%td points, epsilon 1e-%d: %d iterations, error %.1e, transport cost %.9f\n", n, exponent,
-                  r.iterations, r.marginal_error, r.transport_cost);
-    }
+    for (const int exponent : {1, 2, 3})
+      for (const auto& [name, domain] :
+           {std::pair{"automatic_", Stabilization::automatic}, {"log_", Stabilization::log}})
+        problems[name + std::to_string(n) + "x" + std::to_string(exponent)] = {n,
+                                                                               {.epsilon = std::pow(10.0, -exponent),
+                                                                                .max_iterations = 20'000,
+                                                                                .tolerance = 1e-6,
+                                                                                .stabilization = domain}};
+  if (argc == 3 && std::string(argv[1]) == "trace") return trace(problems.at(argv[2]));
+  std::map<std::string, bench::Case> cases;
+  for (const auto& [name, problem] : problems) cases[name] = solve(problem);
+  return bench::serve(cases);
 }
