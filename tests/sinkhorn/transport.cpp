@@ -1,5 +1,5 @@
-// Sinkhorn::solve against POT's plans, closed forms, and what must hold for any problem. In: tests/golden/transport_*,
-// synthetic costs. Out: checks.
+// Sinkhorn::solve against POT's and OTT's plans, closed forms, and what must hold for any problem.
+// In: tests/golden/transport_*, synthetic costs. Out: checks.
 #define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // results are [[nodiscard]]
 #include <doctest/doctest.h>
 
@@ -71,8 +71,8 @@ std::vector<double> to_vector(const RowMatrix<double>& m) { return {m.data(), m.
 
 }  // namespace
 
-TEST_CASE("plans equal POT's") {
-  for (const std::string name : {"balanced", "unbalanced"}) {
+TEST_CASE("plans equal POT's and OTT's") {
+  for (const std::string name : {"balanced", "unbalanced", "ott"}) {
     const GoldenArrays golden = load_golden("transport_" + name + ".bin");
     int cases = 0;
     for (; golden.contains("cost." + std::to_string(cases)); ++cases) {
@@ -92,6 +92,10 @@ TEST_CASE("plans equal POT's") {
         CHECK(r.converged);
         CHECK(largest_difference(r.plan(), golden.at("plan." + n)) <= 1e-11);
         CHECK(std::abs(r.transport_cost - problem.cost.cwiseProduct(golden.at("plan." + n)).sum()) <= 1e-10);
+        if (!golden.contains("value." + n)) continue;
+        const double value = golden.at("value." + n)(0, 0);
+        CHECK(std::abs(r.regularized_cost - value) <= 1e-10);
+        CHECK(std::abs(r.dual_cost - value) <= 1e-10);
       }
     }
     CHECK(cases >= 12);
