@@ -3,12 +3,14 @@
 #pragma once
 
 #include <concepts>
+#include <limits>
+#include <type_traits>
 
 namespace swav {
 
-/// Specialise for a user's own scalar. `accumulator` is the type sums and exponentials are computed in;
-/// `stores_kernel` says whether exp((S - max)/epsilon) keeps enough digits in the scalar itself (an IEEE half does not:
-/// its exponent range loses the small entries that decide a code).
+/// Specialise for a user's own scalar. `accumulator` is the type sums and exponentials are computed in (float, double
+/// or long double); `stores_kernel` says whether exp((S - max)/epsilon) keeps enough digits in the scalar itself (an
+/// IEEE half does not: its exponent range loses the small entries that decide a code).
 template <class Scalar>
 struct ScalarTraits;
 
@@ -20,5 +22,24 @@ struct ScalarTraits<Scalar> {
 
 template <class Scalar>
 using Accumulator = typename ScalarTraits<Scalar>::accumulator;
+
+template <class T>
+concept HasScalarTraits = requires {
+  requires std::floating_point<typename ScalarTraits<T>::accumulator>;
+  { ScalarTraits<T>::stores_kernel } -> std::convertible_to<bool>;
+};
+
+template <class T>
+concept ConvertsToAccumulator = requires(T x, Accumulator<T> sum) {
+  static_cast<Accumulator<T>>(x);
+  static_cast<T>(sum);
+};
+
+/// What data may be stored in: a type with ScalarTraits (float, double, long double, Eigen::half and Eigen::bfloat16
+/// have them; integers do not), plain memory, explicitly converted to its accumulator and back, with
+/// std::numeric_limits<T>::digits. Where Eigen is the backend it asks for is_integer and is_signed, too.
+template <class T>
+concept StorageScalar = HasScalarTraits<T> && ConvertsToAccumulator<T> && std::is_trivially_copyable_v<T> &&
+    (std::numeric_limits<T>::digits > 0);
 
 }  // namespace swav

@@ -23,7 +23,7 @@ namespace swav {
 ///
 /// An object owns its workspace: calls after the first of a shape allocate nothing, and one object must not be used by
 /// two threads at once.
-template <class Scalar, class Device = EigenDevice, Communicator Group = SelfCommunicator>
+template <StorageScalar Scalar, class Device = EigenDevice, Communicator Group = SelfCommunicator>
 class Sinkhorn {
  public:
   using Matrix = typename Device::template Matrix<Scalar>;

@@ -17,7 +17,7 @@ namespace detail {
 template <class Scalar, class Device, class Cost, class Group>
 class TransportSolver;
 }  // namespace detail
-template <class Scalar, class Device, Communicator Group>
+template <StorageScalar Scalar, class Device, Communicator Group>
 class Sinkhorn;
 
 enum class TransportStatus {
@@ -105,7 +105,7 @@ class TransportResult {
  private:
   template <class, class, class, class>
   friend class detail::TransportSolver;
-  template <class, class, Communicator>
+  template <StorageScalar, class, Communicator>
   friend class Sinkhorn;
 
   static void check_axis(int axis) {

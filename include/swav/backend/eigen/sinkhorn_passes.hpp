@@ -232,8 +232,8 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
       Array<A> scratch(workspace.row_scratch.data() + share * block_rows * codes.cols, codes.cols);
       for (Index b = first; b < first + count; ++b) {
         const Index largest = detail::arg_max(load(ConstArray<Scalar>(codes.row(b), codes.cols), scratch));
-        Array<Scalar>(codes.row(b), codes.cols).setConstant(Scalar(0));
-        codes.row(b)[largest] = Scalar(1);
+        Array<Scalar>(codes.row(b), codes.cols).setConstant(static_cast<Scalar>(A(0)));
+        codes.row(b)[largest] = static_cast<Scalar>(A(1));
       }
     });
   }
