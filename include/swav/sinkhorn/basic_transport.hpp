@@ -276,8 +276,8 @@ class TransportSolver {
     }
     reduced_ = false;
     const auto kernel = Passes::template make_kernel<Kernel>(device_, *cost_, epsilon_, workspace_);
-    Passes::start_factors(cost_->rows, cost_->cols, epsilon_, options_.rho_a, options_.rho_b, range / 6, cold_,
-                          workspace_);
+    Passes::start_factors(cost_->rows, cost_->cols, epsilon_, options_.rho_a, options_.rho_b, range / 6,
+                          options_.stabilization != Stabilization::scaling, cold_, workspace_);
     relaxation_.restart();
     result_->domain = Stabilization::scaling;
     for (int iteration = 1;; ++iteration) {

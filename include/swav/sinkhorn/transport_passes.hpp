@@ -72,8 +72,9 @@ struct DualSide {
 ///   make_kernel<Kernel>(device, cost, epsilon, workspace) -> what `iterate` reads
 ///     kernel_ij = exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers: at most 1, and 1
 ///     somewhere in each row and column with mass. A matrix: one read, one write. Points: made anew in each iteration.
-///   start_factors(rows, cols, epsilon, rho_a, rho_b, log_limit, cold, workspace)
-///     v from g, its logarithm over the mass clipped to log_limit; where `cold`, v = col_mass.
+///   start_factors(rows, cols, epsilon, rho_a, rho_b, log_limit, bounded, cold, workspace)
+///     v from g, its logarithm over the mass clipped to log_limit; where `cold`, v = col_mass. `bounded`: factors that
+///     grow are going to be absorbed.
 ///   iterate(device, kernel, lambda, omega, workspace) -> FactorUpdate
 ///     One read: s = K v, u = row_target s^-lambda, column_sums = K' u.
 ///   update_columns(cols, lambda, omega, workspace) -> FactorUpdate

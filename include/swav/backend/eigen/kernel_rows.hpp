@@ -52,6 +52,7 @@ class KernelFormula {
 /// call.
 template <class Kernel>
 struct StoredKernel {
+  using value_type = Kernel;
   MatrixView<const Kernel> entries;
 
   [[nodiscard]] Index rows() const { return entries.rows; }
@@ -61,6 +62,7 @@ struct StoredKernel {
 
 template <class Kernel, class Cost>
 struct StreamedKernel {
+  using value_type = Kernel;
   KernelFormula<Kernel, Cost> formula;
   Kernel* blocks;                       // kernel_block_rows rows a share
   typename CostRows<Cost>::L* scratch;  // 3 m a share

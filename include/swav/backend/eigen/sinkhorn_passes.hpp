@@ -6,9 +6,11 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "swav/backend/eigen/arg_max.hpp"
 #include "swav/backend/eigen/device.hpp"
+#include "swav/backend/eigen/row_cast.hpp"
 #include "swav/sinkhorn/passes.hpp"
 
 namespace swav {
@@ -50,6 +52,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     Buffer<Scalar> scalar_kernel;
     Buffer<ScoreRange<A>> share_ranges;
     Buffer<L> row_potentials, column_potentials, log_scratch;
+    bool backward = false;  // the direction of the next pass over the rows
   };
 
   template <class Scalar>
@@ -57,9 +60,11 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
                                                Workspace<Scalar>& workspace) {
     using A = Accumulator<Scalar>;
     const Index cols = scores.cols;
-    device.for_shares(scores.rows, [&](int share, Index first, Index count) {
+    workspace.backward = false;
+    for_blocks(device, scores.rows, workspace, [&](int share, Index first, Index count, bool starts) {
       Array<A> scratch(workspace.row_scratch.data() + share * block_rows * cols, cols);
-      ScoreRange<A> extremes = empty_range<A>();
+      ScoreRange<A>& extremes = workspace.share_ranges.data()[share];
+      if (starts) extremes = empty_range<A>();
       for (Index b = first; b < first + count; ++b) {
         const ConstArray<A> row = load(ConstArray<Scalar>(scores.row(b), cols), scratch);
         const A maximum = row.maxCoeff();
@@ -69,7 +74,6 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
         // The comparisons above do not catch a NaN. Times 0, any finite value vanishes and nothing else does.
         extremes.finite = extremes.finite && (row * A(0)).sum() == A(0);
       }
-      workspace.share_ranges.data()[share] = extremes;
     });
     ScoreRange<A> total = empty_range<A>();
     for (int share = 0; share < device.shares(scores.rows); ++share) {
@@ -115,7 +119,10 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
         const ConstArray<A> values = load(ConstArray<Scalar>(scores.row(first + r), cols), scratch);
         // By way of the aligned scratch: an exponential's last bit must not depend on where the caller's rows begin.
         scratch = ((values - largest) * inverse_epsilon).exp();
-        row = scratch.template cast<Kernel>();
+        if constexpr (std::is_same_v<Kernel, A>)
+          row = scratch;
+        else
+          detail::cast_row(scratch.data(), cols, row.data());
         weights[r] = std::exp((largest - maximum) * inverse_epsilon);
       }
       // Read back where it was rounded: what later passes read is what this one must sum.
@@ -143,7 +150,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     using A = Accumulator<Scalar>;
     const Index cols = kernel.cols;
     const ConstArray<A> factors(workspace.factors.data(), cols);
-    device.for_shares(kernel.rows, [&](int share, Index first, Index count) {
+    for_blocks(device, kernel.rows, workspace, [&](int share, Index first, Index count, bool) {
       Array<A> scratch(workspace.row_scratch.data() + share * block_rows * cols, cols);
       for (Index b = first; b < first + count; ++b) {
         const ConstArray<A> row = load(ConstArray<Kernel>(kernel.row(b), cols), scratch);
@@ -257,7 +264,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     if constexpr (std::is_same_v<Scalar, A>) {
       return row;
     } else {
-      scratch = row.template cast<A>();
+      detail::cast_row(row.data(), row.size(), scratch.data());
       return ConstArray<A>(scratch.data(), scratch.size());
     }
   }
@@ -269,9 +276,23 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
       return detail::as_eigen(MatrixView<const A>(rows));
     } else {
       const MatrixView<A> converted(block, rows.rows, rows.cols);
-      detail::as_eigen(converted) = detail::as_eigen(rows).template cast<A>();
+      for (Index r = 0; r < rows.rows; ++r) detail::cast_row(rows.row(r), rows.cols, converted.row(r));
       return detail::as_eigen(MatrixView<const A>(converted));
     }
+  }
+
+  // Calls body(share, first, count, whether it is the share's first) for blocks of rows, in every other pass the last
+  // block first: what the caches still have of the pass before is then used before it is displaced.
+  template <class Scalar, class Body>
+  static void for_blocks(const Device& device, Index rows, Workspace<Scalar>& workspace, Body&& body) {
+    const bool backward = std::exchange(workspace.backward, !workspace.backward);
+    device.for_shares(rows, [&](int share, Index first, Index count) {
+      const Index blocks = (count + block_rows - 1) / block_rows;
+      for (Index block = 0; block < blocks; ++block) {
+        const Index begin = (backward ? blocks - 1 - block : block) * block_rows;
+        body(share, first + begin, std::min(block_rows, count - begin), block == 0);
+      }
+    });
   }
 
   // column_sums = sum over blocks of rows^T weights, where rows = body(first, count, block, weights).
@@ -282,19 +303,16 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     const auto share_sums = [&](int share) {
       return Eigen::Map<Vector<A>>(workspace.partial_sums.data() + share * cols, cols);
     };
-    device.for_shares(kernel.rows, [&](int share, Index first, Index count) {
+    for_blocks(device, kernel.rows, workspace, [&](int share, Index first, Index rows, bool starts) {
       Eigen::Map<Vector<A>> sums = share_sums(share);
       A* const block = workspace.row_scratch.data() + share * block_rows * cols;
       A weights[block_rows];
-      sums.setZero();
-      for (Index b = 0; b < count; b += block_rows) {
-        const Index rows = std::min(block_rows, count - b);
-        const detail::ConstMatrixMap<A> values = body(first + b, rows, block, weights);
-        const auto term = [&](Index r) { return weights[r] * values.row(r).transpose(); };
-        Index r = 0;
-        for (; r + 4 <= rows; r += 4) sums += (term(r) + term(r + 1)) + (term(r + 2) + term(r + 3));
-        for (; r < rows; ++r) sums += term(r);
-      }
+      if (starts) sums.setZero();
+      const detail::ConstMatrixMap<A> values = body(first, rows, block, weights);
+      const auto term = [&](Index r) { return weights[r] * values.row(r).transpose(); };
+      Index r = 0;
+      for (; r + 4 <= rows; r += 4) sums += (term(r) + term(r + 1)) + (term(r + 2) + term(r + 3));
+      for (; r < rows; ++r) sums += term(r);
     });
     Eigen::Map<Vector<A>> total(workspace.column_sums.data(), cols);
     if (kernel.rows == 0)

@@ -35,6 +35,8 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       for (Buffer<L>* buffer : {&b, &col_mass, &col_target, &g, &base_g, &v, &next, &column_sums})
         buffer->reserve(cols);
       partial_sums.reserve(cols * device.threads());
+      single_v.reserve(cols);
+      single_sums.reserve(cols * device.threads());
       row_scratch.reserve(3 * cols * device.threads());
       shares.reserve(device.threads());
     }
@@ -51,7 +53,9 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     Buffer<Share> shares;                                                // one a thread
     Buffer<L> kernel;                                                    // n m, or a few rows a thread: one of the two
     Buffer<float> single_kernel;
-    Buffer<L> points;  // (n + m) d
+    Buffer<float> single_v, single_sums;  // m, m a thread
+    Buffer<L> points;                     // (n + m) d
+    bool factors_fit_single = false, backward = false;
   };
 
   /// A thread is worth starting, twice an iteration, for some 10 microseconds' work.
@@ -189,8 +193,8 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   }
 
   template <class Scalar, class L>
-  static void start_factors(Index rows, Index cols, L epsilon, double rho_a, double rho_b, L log_limit, bool cold,
-                            Workspace<Scalar>& w) {
+  static void start_factors(Index rows, Index cols, L epsilon, double rho_a, double rho_b, L log_limit, bool bounded,
+                            bool cold, Workspace<Scalar>& w) {
     // A factor relative to the base potential: mass exp(-base (1 - lambda)/epsilon), (1 - lambda)/epsilon = 1/(rho +
     // epsilon), is what lambda < 1 leaves of it.
     const auto target = [&](const Buffer<L>& masses, const Buffer<L>& base, Index i, double rho) {
@@ -198,10 +202,17 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       if (!(mass > 0) || std::isinf(rho)) return mass;
       return mass * std::exp(-base.data()[i] / (static_cast<L>(rho) + epsilon));
     };
-    for (Index i = 0; i < rows; ++i) w.row_target.data()[i] = target(w.row_mass, w.base_f, i, rho_a);
+    // With room for factors that are to be absorbed, e^29 of float's e^88.
+    constexpr L least = L(1e-15), most = L(1e15);
+    w.factors_fit_single = bounded;
+    w.backward = false;
+    const auto note = [&](L value) {
+      if (value > 0) w.factors_fit_single = w.factors_fit_single && value >= least && value <= most;
+    };
+    for (Index i = 0; i < rows; ++i) note(w.row_target.data()[i] = target(w.row_mass, w.base_f, i, rho_a));
     for (Index j = 0; j < cols; ++j) {
       const L mass = w.col_mass.data()[j];
-      w.col_target.data()[j] = target(w.col_mass, w.base_g, j, rho_b);
+      note(w.col_target.data()[j] = target(w.col_mass, w.base_g, j, rho_b));
       L exponent = 0;
       if (!cold && mass > 0)
         exponent = std::clamp((w.g.data()[j] - w.base_g.data()[j]) / epsilon - std::log(mass), -log_limit, log_limit);
@@ -211,35 +222,20 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
 
   template <class Rows, class Scalar, class L>
   static FactorUpdate<L> iterate(const Device& device, const Rows& kernel, L lambda, L omega, Workspace<Scalar>& w) {
-    constexpr int block_rows = detail::kernel_block_rows;
+    using Kernel = typename Rows::value_type;
     const Index cols = kernel.cols();
-    const L* const v = w.v.data();
-    device.for_shares(kernel.rows(), [&](int share, Index first, Index count) {
-      L* const sums = w.partial_sums.data() + share * cols;
-      std::fill_n(sums, cols, L(0));
-      FactorUpdate<L> update;
-      L products[block_rows];
-      Index i = first;
-      const auto block = [&]<int rows>(std::integral_constant<int, rows>) {
-        const auto* const entries = kernel.block(share, i, rows);
-        detail::dot_rows<rows>(entries, cols, v, cols, products);
-        for (int r = 0; r < rows; ++r) {
-          const L target = w.row_target.data()[i + r];
-          L& u = w.u.data()[i + r];
-          const L wanted = target > 0 ? target * inverse_power(products[r], lambda) : L(0);
-          u = target > 0 ? relaxed(wanted, u, omega) : L(0);
-          if (!(target > 0)) continue;
-          note_factor(u / target, update);
-          update.residual += products[r] * std::abs(u - wanted);
-        }
-        detail::add_rows<rows>(entries, cols, w.u.data() + i, cols, sums);
-        i += rows;
-      };
-      while (i + block_rows <= first + count) block(std::integral_constant<int, block_rows>());
-      while (i < first + count) block(std::integral_constant<int, 1>());
-      w.shares.data()[share].update = update;
+    if constexpr (std::is_same_v<Kernel, float> && !std::is_same_v<L, float>) {
+      if (w.factors_fit_single) {
+        for (Index j = 0; j < cols; ++j) w.single_v.data()[j] = static_cast<float>(w.v.data()[j]);
+        return iterate_with(device, kernel, lambda, omega, w, [&](int share) {
+          return detail::SingleProducts<L>(w.single_v.data(), cols, w.single_sums.data() + share * cols,
+                                           w.partial_sums.data() + share * cols);
+        });
+      }
+    }
+    return iterate_with(device, kernel, lambda, omega, w, [&](int share) {
+      return detail::RowProducts<Kernel, L>(w.v.data(), cols, w.partial_sums.data() + share * cols);
     });
-    return collect_columns(device, kernel.rows(), cols, w);
   }
 
   template <class Scalar, class L>
@@ -442,6 +438,40 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   template <class L>
   static L relaxed(L wanted, L old, L omega) {
     return omega == L(1) ? wanted : wanted * std::pow(wanted / old, omega - L(1));
+  }
+
+  // In every other iteration the last rows come first: what the caches still have of the one before is then used before
+  // it is displaced.
+  template <class Rows, class Scalar, class L, class Products>
+  static FactorUpdate<L> iterate_with(const Device& device, const Rows& kernel, L lambda, L omega, Workspace<Scalar>& w,
+                                      const Products& products_of) {
+    constexpr Index block_rows = detail::kernel_block_rows;
+    const bool backward = std::exchange(w.backward, !w.backward);
+    device.for_shares(kernel.rows(), [&](int share, Index first, Index count) {
+      auto products = products_of(share);
+      FactorUpdate<L> update;
+      const Index blocks = (count + block_rows - 1) / block_rows;
+      for (Index block = 0; block < blocks; ++block) {
+        const Index begin = (backward ? blocks - 1 - block : block) * block_rows, i = first + begin;
+        const auto rows = static_cast<int>(std::min(block_rows, count - begin));
+        const auto* const entries = kernel.block(share, i, rows);
+        L sums[block_rows];
+        products.dot(entries, rows, sums);
+        for (int r = 0; r < rows; ++r) {
+          const L target = w.row_target.data()[i + r];
+          L& u = w.u.data()[i + r];
+          const L wanted = target > 0 ? target * inverse_power(sums[r], lambda) : L(0);
+          u = target > 0 ? relaxed(wanted, u, omega) : L(0);
+          if (!(target > 0)) continue;
+          note_factor(u / target, update);
+          update.residual += sums[r] * std::abs(u - wanted);
+        }
+        products.add(entries, rows, w.u.data() + i);
+      }
+      products.finish();
+      w.shares.data()[share].update = update;
+    });
+    return collect_columns(device, kernel.rows(), kernel.cols(), w);
   }
 
   // Comparisons are written so that a NaN is kept.

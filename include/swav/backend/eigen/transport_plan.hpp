@@ -21,20 +21,26 @@ template <class Device>
 struct TransportPlanPasses {
   template <class Cost, class Workspace, class L>
   static PlanSums<L> evaluate(const Device& device, const CostRows<Cost>& cost, L epsilon, Workspace& w) {
+    constexpr Index tile = 1024;  // columns, whose values stay in L1
     const Index cols = cost.cols;
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
       ArrayMap<L> sums(w.partial_sums.data() + share * cols, cols);
       sums.setZero();
       PlanSums<L> part;
-      for_plan_rows(cost, w.f.data(), w.g.data(), epsilon, first, count, w.row_scratch.data() + share * 3 * cols,
-                    [&](Index i, const ConstArrayMap<L>& row, const ArrayMap<L>& exponents, const ArrayMap<L>& plan) {
-                      part.cost += (plan * row.min(std::numeric_limits<L>::max())).sum();  // +inf only where plan is 0
-                      part.entropy -= (plan * exponents).sum();
-                      const L sum = plan.sum();
-                      part.mass += sum;
-                      add_marginal(sum, w.a.data()[i], part.error_a, part.log_a, part.divergence_a);
-                      sums += plan;
-                    });
+      for (Index i = first; i < first + count; ++i) {
+        L sum = 0;
+        for (Index start = 0; start < cols; start += tile) {
+          const PlanPart<L> entries(cost, w.f.data()[i], w.g.data(), epsilon, i, start, std::min(tile, cols - start),
+                                    w.row_scratch.data() + share * 3 * cols);
+          // A cost is +inf only where the plan is 0.
+          part.cost += (entries.plan * entries.cost.min(std::numeric_limits<L>::max())).sum();
+          part.entropy -= (entries.plan * entries.exponents).sum();
+          sum += entries.plan.sum();
+          sums.segment(start, entries.plan.size()) += entries.plan;
+        }
+        part.mass += sum;
+        add_marginal(sum, w.a.data()[i], part.error_a, part.log_a, part.divergence_a);
+      }
       w.shares.data()[share].sums = part;
     });
     PlanSums<L> total;
@@ -131,24 +137,24 @@ struct TransportPlanPasses {
     divergence += mass - sum + (sum > 0 && mass > 0 ? sum * std::log(sum / mass) : L(0));
   }
 
-  // Calls body(i, row of the cost, exponents, row of the plan), with 3 m elements of scratch. Where the plan is 0 its
-  // exponent is finite still.
-  template <class Cost, class L, class Body>
-  static void for_plan_rows(const CostRows<Cost>& cost, const L* f, const L* g, L epsilon, Index first, Index count,
-                            L* scratch, const Body& body) {
-    const Index cols = cost.cols;
-    const L inverse = inverse_of(epsilon), lowest = lowest_exponent<L>();
-    ArrayMap<L> exponents(scratch + cols, cols), plan(scratch + 2 * cols, cols);
-    const ConstArrayMap<L> potentials(g, cols);
-    for (Index i = first; i < first + count; ++i) {
-      const ConstArrayMap<L> row = cost.load(i, 0, cols, scratch);
-      exponents = ((f[i] + potentials - row) * inverse).max(lowest);
+  // A part of row i, from column `first` on, with 3 count elements of scratch. Where the plan is 0 its exponent is
+  // finite still.
+  template <class L>
+  struct PlanPart {
+    template <class Cost>
+    PlanPart(const CostRows<Cost>& costs, L f, const L* g, L epsilon, Index i, Index first, Index count, L* scratch)
+        : cost(costs.load(i, first, count, scratch)),
+          exponents(scratch + count, count),
+          plan(scratch + 2 * count, count) {
+      exponents = ((f + ConstArrayMap<L>(g + first, count) - cost) * inverse_of(epsilon)).max(lowest_exponent<L>());
       plan = exponents;
       exponentiate(plan);
-      body(i, row, exponents, plan);
     }
-  }
+    ConstArrayMap<L> cost;
+    ArrayMap<L> exponents, plan;
+  };
 
+  // Calls body(share, i, row of the plan).
   template <class Cost, class L, class Body>
   static void for_shares_of_plan(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
                                  const Body& body) {
@@ -156,9 +162,11 @@ struct TransportPlanPasses {
     const CostRows<Cost> rows(cost, points);
     scratch.reserve(device.shares(cost.rows) * 3 * cost.cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      for_plan_rows(
-          rows, f, g, static_cast<L>(epsilon), first, count, scratch.data() + share * 3 * cost.cols,
-          [&](Index i, const ConstArrayMap<L>&, const ArrayMap<L>&, const ArrayMap<L>& plan) { body(share, i, plan); });
+      for (Index i = first; i < first + count; ++i) {
+        const PlanPart<L> row(rows, f[i], g, static_cast<L>(epsilon), i, 0, cost.cols,
+                              scratch.data() + share * 3 * cost.cols);
+        body(share, i, row.plan);
+      }
     });
   }
 };

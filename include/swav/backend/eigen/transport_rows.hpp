@@ -32,32 +32,104 @@ void exponentiate(ArrayMap<T>& values) {
   for (Index j = 0; j < values.size(); ++j) values[j] = values[j] > smallest ? values[j] : T(0);
 }
 
-/// out[r] = sum_j rows[r * stride + j] v[j] for Rows rows. Sums are kept in lanes, which compilers turn into vectors.
-template <int Rows, class Kernel, class L>
-void dot_rows(const Kernel* rows, Index stride, const L* v, Index cols, L* out) {
-  constexpr int lanes = 8;
-  L sums[Rows][lanes] = {};
-  Index j = 0;
-  for (; j + lanes <= cols; j += lanes)
-    for (int r = 0; r < Rows; ++r)
-      for (int lane = 0; lane < lanes; ++lane)
-        sums[r][lane] += static_cast<L>(rows[r * stride + j + lane]) * v[j + lane];
-  for (int r = 0; r < Rows; ++r) {
-    L total = 0;
-    for (int lane = 0; lane < lanes; ++lane) total += sums[r][lane];
-    for (Index rest = j; rest < cols; ++rest) total += static_cast<L>(rows[r * stride + rest]) * v[rest];
-    out[r] = total;
-  }
-}
+/// What an iteration does with the rows of a kernel, a few at a time: products with v, and sums weighted by u.
+template <class Kernel, class L>
+class RowProducts {
+ public:
+  RowProducts(const L* v, Index cols, L* sums) : v_(v), cols_(cols), sums_(sums) { std::fill_n(sums, cols, L(0)); }
 
-/// sums[j] += sum_r weights[r] rows[r * stride + j] for Rows rows.
-template <int Rows, class Kernel, class L>
-void add_rows(const Kernel* rows, Index stride, const L* weights, Index cols, L* __restrict sums) {
-  for (Index j = 0; j < cols; ++j) {
-    L sum = sums[j];
-    for (int r = 0; r < Rows; ++r) sum += weights[r] * static_cast<L>(rows[r * stride + j]);
-    sums[j] = sum;
+  /// out[r] = sum_j rows[r m + j] v[j]
+  void dot(const Kernel* rows, int count, L* out) const {
+    int r = 0;
+    for (; r + 4 <= count; r += 4) dot_some<4>(rows + r * cols_, out + r);
+    for (; r < count; ++r) dot_some<1>(rows + r * cols_, out + r);
   }
-}
+  /// sums[j] += sum_r u[r] rows[r m + j]
+  void add(const Kernel* rows, int count, const L* u) {
+    int r = 0;
+    for (; r + 4 <= count; r += 4) add_some<4>(rows + r * cols_, u + r);
+    for (; r < count; ++r) add_some<1>(rows + r * cols_, u + r);
+  }
+  void finish() {}
+
+ private:
+  // Sums are kept in lanes, which compilers turn into vectors.
+  template <int Rows>
+  void dot_some(const Kernel* rows, L* out) const {
+    constexpr int lanes = 8;
+    L sums[Rows][lanes] = {};
+    Index j = 0;
+    for (; j + lanes <= cols_; j += lanes)
+      for (int r = 0; r < Rows; ++r)
+        for (int lane = 0; lane < lanes; ++lane)
+          sums[r][lane] += static_cast<L>(rows[r * cols_ + j + lane]) * v_[j + lane];
+    for (int r = 0; r < Rows; ++r) {
+      L total = 0;
+      for (int lane = 0; lane < lanes; ++lane) total += sums[r][lane];
+      for (Index rest = j; rest < cols_; ++rest) total += static_cast<L>(rows[r * cols_ + rest]) * v_[rest];
+      out[r] = total;
+    }
+  }
+  template <int Rows>
+  void add_some(const Kernel* rows, const L* u) {
+    for (Index j = 0; j < cols_; ++j) {
+      L sum = sums_[j];
+      for (int r = 0; r < Rows; ++r) sum += u[r] * static_cast<L>(rows[r * cols_ + j]);
+      sums_[j] = sum;
+    }
+  }
+
+  const L* v_;
+  Index cols_;
+  L* sums_;
+};
+
+/// The same in float throughout, but that no more than a few hundred products are added up before they go into a sum of
+/// type L: errors stay at float's own rounding, at several times the speed. For factors well inside float's range.
+template <class L>
+class SingleProducts {
+ public:
+  /// single_sums: m elements of scratch
+  SingleProducts(const float* v, Index cols, float* single_sums, L* sums)
+      : v_(v, cols), cols_(cols), single_(single_sums, cols), sums_(sums) {
+    single_.setZero();
+    std::fill_n(sums, cols, L(0));
+  }
+
+  void dot(const float* rows, int count, L* out) const {
+    std::fill_n(out, count, L(0));
+    for (Index first = 0; first < cols_; first += run) {
+      const Index length = std::min(run, cols_ - first);
+      Eigen::Matrix<float, Eigen::Dynamic, 1, 0, 8, 1> part(count);
+      part.noalias() = block(rows + first, count, length) * v_.segment(first, length);
+      for (int r = 0; r < count; ++r) out[r] += static_cast<L>(part[r]);
+    }
+  }
+  void add(const float* rows, int count, const L* u) {
+    const auto term = [&](int r) { return static_cast<float>(u[r]) * ConstArrayMap<float>(rows + r * cols_, cols_); };
+    int r = 0;
+    for (; r + 4 <= count; r += 4) single_ += (term(r) + term(r + 1)) + (term(r + 2) + term(r + 3));
+    for (; r < count; ++r) single_ += term(r);
+    added_ += count;
+    if (added_ >= run) finish();
+  }
+  void finish() {
+    for (Index j = 0; j < cols_; ++j) sums_[j] += static_cast<L>(single_[j]);
+    single_.setZero();
+    added_ = 0;
+  }
+
+ private:
+  static constexpr Index run = 256;
+
+  [[nodiscard]] ConstMatrixMap<float> block(const float* rows, Index count, Index length) const {
+    return as_eigen(MatrixView<const float>(rows, count, length, cols_));
+  }
+
+  Eigen::Map<const Eigen::VectorXf> v_;
+  Index cols_, added_ = 0;
+  ArrayMap<float> single_;
+  L* sums_;
+};
 
 }  // namespace swav::detail
