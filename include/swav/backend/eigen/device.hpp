@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
@@ -12,12 +13,32 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "swav/backend/eigen/scalar.hpp"
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
 
 namespace swav {
+namespace detail {
+
+/// `bytes` of memory aligned to a cache line, or, where there are many, to a huge page, which Linux is then asked for:
+/// a matrix that does not fit the caches is read faster through few pages. Throws std::bad_alloc.
+inline void* allocate_pages(std::size_t bytes) {
+  constexpr std::size_t line = 64, huge_page = std::size_t{2} << 20;
+  const bool many = bytes >= 2 * huge_page;
+  const std::size_t alignment = many ? huge_page : line;
+  void* const memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr && bytes > 0) throw std::bad_alloc();
+#ifdef __linux__
+  if (many) ::madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+  return memory;
+}
+
+}  // namespace detail
 
 /// The owning host matrix: dense, row-major, one row a sample.
 template <class T>
@@ -43,7 +64,7 @@ class BasicEigenDevice {
       if (count > capacity_) {
         storage_.reset();
         capacity_ = 0;
-        storage_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(count) * sizeof(T), alignment)));
+        storage_.reset(static_cast<T*>(detail::allocate_pages(static_cast<std::size_t>(count) * sizeof(T))));
         capacity_ = count;
       }
       return storage_.get();
@@ -51,9 +72,8 @@ class BasicEigenDevice {
     [[nodiscard]] T* data() const { return storage_.get(); }
 
    private:
-    static constexpr std::align_val_t alignment{64};
     struct Free {
-      void operator()(T* p) const { ::operator delete(p, alignment); }
+      void operator()(T* p) const { std::free(p); }
     };
     std::unique_ptr<T, Free> storage_;
     Index capacity_ = 0;
