@@ -234,3 +234,27 @@ TEST_CASE("gradients do not depend on the thread count, and float has them, too"
   const RowMatrix<float> by_x = gradient_x(Sinkhorn<float>({.epsilon = 0.1}).solve(PointCost<float>(x_float, y_float)));
   CHECK((by_x.cast<double>() - gradient_x(first)).cwiseAbs().maxCoeff() <= 1e-5);
 }
+
+TEST_CASE("the documentation's gradients are right") {
+  const Problem p = random_problem(9);
+  const RowMatrix<double>&x = p.x, &y = p.y;
+  const std::vector<double>&a = p.a, &b = p.b;
+  Generator generator(10);
+  const RowMatrix<double> grad_plan = normal_matrix(7, 5, generator);
+  Sinkhorn<double> sinkhorn({.epsilon = 0.2, .tolerance = 1e-13});
+  // [gradients]
+  auto r = sinkhorn.solve(swav::PointCost<double>(x, y), a, b);
+  swav::RowMatrix<double> by_cost = r.plan();          // n x m
+  std::vector<double> by_a = swav::gradient_a(r);      // n; by_b alike
+  swav::RowMatrix<double> by_x = swav::gradient_x(r);  // n x d; by_y alike
+  auto through = swav::plan_gradients(r, grad_plan);   // dL/dP (n x m) in, dL/dC, dL/da, dL/db out
+  swav::RowMatrix<double> also_by_x = swav::points_gradient(r.cost(), through.cost);
+  // [gradients]
+  CHECK(by_cost.rows() == 7);
+  CHECK(by_a.size() == 7);
+  CHECK(by_x.cols() == 3);
+  Problem moved = p;
+  check_close(also_by_x(2, 1), difference(moved.x(2, 1), [&] {
+                return grad_plan.cwiseProduct(sinkhorn.solve(PointCost<double>(moved.x, moved.y), a, b).plan()).sum();
+              }));
+}
