@@ -76,11 +76,12 @@ class CostRows<PointCost<Scalar, Metric>> {
     }
   }
 
+  [[nodiscard]] Index dimension() const { return dimension_; }
+
   [[nodiscard]] ConstArrayMap<L> load(Index i, Index first, Index count, L* scratch) const {
     const L* const x = x_ + i * dimension_;
     if constexpr (is_known) {
-      for (Index start = 0; start < count; start += tile)
-        load_tile(x, first + start, std::min(tile, count - start), scratch + start);
+      load_known(x, first, count, scratch);
     } else {
       for (Index j = 0; j < count; ++j)
         scratch[j] =
@@ -90,8 +91,6 @@ class CostRows<PointCost<Scalar, Metric>> {
   }
 
  private:
-  static constexpr Index tile = 512;  // of entries, which stay in L1 while the dimensions are gone through
-
   void normalize(L* points, Index count) const {
     for (Index i = 0; i < count; ++i) {
       ArrayMap<L> point(points + i * dimension_, dimension_);
@@ -100,21 +99,28 @@ class CostRows<PointCost<Scalar, Metric>> {
     }
   }
 
-  void load_tile(const L* x, Index first, Index count, L* out) const {
-    const auto y = [&](Index k) { return ConstArrayMap<L>(y_ + k * cols + first, count); };
-    ArrayMap<L> entries(out, count);
-    if constexpr (std::is_same_v<Metric, Cosine>) {
-      entries.setConstant(L(1));
-      for (Index k = 0; k < dimension_; ++k) entries -= x[k] * y(k);
-    } else {
-      Index k = dimension_ % 2;
-      if (k == 1)
-        entries = (y(0) - x[0]).square();
+  // Goes through a few columns at a time, whose sums stay in registers.
+  void load_known(const L* x, Index first, Index count, L* out) const {
+    constexpr Index run = 64 / sizeof(L) * 4;
+    Index j = 0;
+    for (; j + run <= count; j += run) load_run<run>(x, first + j, out + j);
+    for (; j < count; ++j) load_run<1>(x, first + j, out + j);
+  }
+  template <Index Run>
+  void load_run(const L* x, Index first, L* out) const {
+    using Entries = Eigen::Array<L, 1, Run>;
+    constexpr bool is_cosine = std::is_same_v<Metric, Cosine>;
+    Entries sums = Entries::Constant(is_cosine ? L(1) : L(0));
+    for (Index k = 0; k < dimension_; ++k) {
+      const Eigen::Map<const Entries> y(y_ + k * cols + first);
+      if constexpr (is_cosine)
+        sums -= x[k] * y;
       else
-        entries.setZero();
-      for (; k < dimension_; k += 2) entries += (y(k) - x[k]).square() + (y(k + 1) - x[k + 1]).square();
-      if constexpr (std::is_same_v<Metric, Euclidean>) entries = entries.sqrt();
+        sums += (y - x[k]).square();
     }
+    if constexpr (std::is_same_v<Metric, Euclidean>) sums = sums.sqrt();
+    Eigen::Map<Entries> entries(out);
+    entries = sums;
   }
 
   Index dimension_;

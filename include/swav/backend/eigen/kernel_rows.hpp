@@ -26,21 +26,26 @@ class KernelFormula {
   [[nodiscard]] Index rows() const { return cost_->rows; }
   [[nodiscard]] Index cols() const { return cost_->cols; }
 
-  /// Row i into `out`; scratch: m elements.
+  /// Row i into `out`; scratch: 2 m elements.
   void row(Index i, L* scratch, Kernel* out) const {
     constexpr Index tile = 1024;
-    // Smaller exponentials would not be normal numbers; that they are exactly 0 is also what a forbidden pair needs.
-    const Kernel lowest = lowest_exponent<Kernel>();
-    for (Index first = 0; first < cols(); first += tile) {
-      const Index count = std::min(tile, cols() - first);
-      const ConstArrayMap<L> cost = cost_->load(i, first, count, scratch);
-      ArrayMap<Kernel> exponents(out + first, count);
-      for (Index j = 0; j < count; ++j)
-        exponents[j] =
-            static_cast<Kernel>(std::max((base_f_[i] + base_g_[first + j] - cost[j]) * inverse_, L(2) * lowest));
-      exponentiate(exponents);
-    }
+    for (Index first = 0; first < cols(); first += tile)
+      part(i, first, std::min(tile, cols() - first), scratch, out + first);
   }
+  /// Columns first to first + count - 1 of it; scratch: 2 count elements.
+  void part(Index i, Index first, Index count, L* scratch, Kernel* out) const {
+    // Smaller exponentials would not be normal numbers; that they are exactly 0 is also what a forbidden pair needs.
+    const L lowest = L(2) * static_cast<L>(lowest_exponent<Kernel>());
+    const ConstArrayMap<L> cost = cost_->load(i, first, count, scratch);
+    ArrayMap<L> exponents(scratch + count, count);
+    exponents = ((base_f_[i] + ConstArrayMap<L>(base_g_ + first, count) - cost) * inverse_).max(lowest);
+    for (Index j = 0; j < count; ++j) out[j] = static_cast<Kernel>(exponents[j]);
+    ArrayMap<Kernel> entries(out, count);
+    exponentiate(entries);
+  }
+
+  /// Columns to make together for a few rows.
+  [[nodiscard]] Index tile() const { return std::clamp<Index>(4096 / cost_->dimension(), 16, 1024) / 16 * 16; }
 
  private:
   const CostRows<Cost>* cost_;
@@ -70,8 +75,13 @@ struct StreamedKernel {
   [[nodiscard]] Index rows() const { return formula.rows(); }
   [[nodiscard]] Index cols() const { return formula.cols(); }
   [[nodiscard]] const Kernel* block(int share, Index i, int count) const {
+    // Columns outside, rows inside: the points of a few columns stay in L1 for all rows.
     Kernel* const block = blocks + share * kernel_block_rows * cols();
-    for (int r = 0; r < count; ++r) formula.row(i + r, scratch + share * 3 * cols(), block + r * cols());
+    const Index tile = formula.tile();
+    for (Index first = 0; first < cols(); first += tile)
+      for (int r = 0; r < count; ++r)
+        formula.part(i + r, first, std::min(tile, cols() - first), scratch + share * 3 * cols(),
+                     block + r * cols() + first);
     return block;
   }
 };
