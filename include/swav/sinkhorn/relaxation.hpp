@@ -59,7 +59,10 @@ class Relaxation {
     const double best = factor_ - 1;
     if (!(rate < 1) || rate <= best + (1 - best) * 0.05) return;
     const double eta = std::min((rate + best) * (rate + best) / (factor_ * factor_ * rate), 1 - 1e-8);
-    factor_ = std::max(factor_, 2 / (1 + std::sqrt(1 - eta)));
+    const double found = 2 / (1 + std::sqrt(1 - eta));
+    // Errors of an over-relaxed run swing, so that a few of them can look as if nothing converged.
+    const double most = factor_ > 1 ? 1 + factor_ / 2 : 2;
+    factor_ = std::max(factor_, std::min(found, most));
   }
 
   // How many iterations a change of the factor is given before the rate is measured, and for measuring it.
