@@ -121,6 +121,70 @@ TEST_CASE("each colour step is torchvision's") {
     check("blur_" + std::to_string(sigma).substr(0, 3), {.blur_sigma = sigma}, float_error);
 }
 
+TEST_CASE("the box blur is Pillow's") {
+  const auto photo = photograph(load_golden("crop_resize.bin"));
+  const ImageView<std::uint8_t> image{photo.data(), 40, 50, 3};
+  const GoldenArrays golden = load_golden("crop_color.bin");
+  CropPlan plan{.box = {6, 20, 12, 12}, .size = 12};
+  plan.photometry.blur_filter = swav::BlurFilter::box;
+  for (const double sigma : {0.1, 0.5, 1.3, 2.0}) {
+    CAPTURE(sigma);
+    plan.photometry.blur_sigma = sigma;
+    std::vector<float> levels = render(image, plan);
+    for (float& value : levels) value *= 255;
+    const Difference from_pillow = difference(levels, golden.at("pillow_blur_" + std::to_string(sigma).substr(0, 3)));
+    CHECK(from_pillow.largest < 1.001);
+    CHECK(from_pillow.mean < 0.25);
+  }
+  // Wider than the crop itself, whose border is repeated.
+  for (const Index size : {1, 2, 5}) {
+    const CropPlan wide{
+        .box = {0, 0, size, size}, .size = size, .photometry = {.blur_sigma = 6, .blur_filter = swav::BlurFilter::box}};
+    const auto [low, high] = std::minmax_element(photo.begin(), photo.end());
+    for (const float value : render(image, wide)) {
+      CHECK(value * 255 >= *low - 0.01);
+      CHECK(value * 255 <= *high + 0.01);
+    }
+  }
+}
+
+TEST_CASE("an image to be evaluated is resized by its shorter side and cut in the middle, as by torchvision") {
+  const GoldenArrays golden = load_golden("crop_resize.bin");
+  const auto photo = photograph(golden);
+  const RowMatrix<double>& centers = golden.at("centers");
+  std::vector<std::uint8_t> turned(photo.size());
+  for (std::size_t y = 0; y < 40; ++y)
+    for (std::size_t x = 0; x < 50; ++x)
+      for (std::size_t c = 0; c < 3; ++c) turned[(x * 40 + y) * 3 + c] = photo[(y * 50 + x) * 3 + c];
+  for (Index n = 0; n < centers.rows(); ++n) {
+    CAPTURE(n);
+    const bool tall = centers(n, 2) == 1;
+    const ImageView<std::uint8_t> image{tall ? turned.data() : photo.data(), tall ? 50 : 40, tall ? 40 : 50, 3};
+    CropPlan plan = swav::center_crop(image.height, image.width, static_cast<Index>(centers(n, 0)),
+                                      static_cast<Index>(centers(n, 1)));
+    const auto planar = render(image, plan);
+    CHECK(difference(planar, golden.at("center" + std::to_string(n))).largest < float_error);
+    plan.layout = swav::PixelLayout::interleaved;
+    const auto interleaved = render(image, plan);
+    const auto pixels = static_cast<std::size_t>(plan.size * plan.size);
+    bool same = true;
+    for (std::size_t i = 0; i < pixels; ++i)
+      for (std::size_t c = 0; c < 3; ++c) same = same && interleaved[3 * i + c] == planar[c * pixels + i];
+    CHECK(same);
+    plan.flip = true;
+    const auto flipped = render(image, plan);
+    CHECK(flipped[0] == doctest::Approx(interleaved[static_cast<std::size_t>(3 * (plan.size - 1))]).epsilon(1e-5));
+  }
+  CHECK_THROWS_AS((void)swav::center_crop(0, 3), swav::InvalidInput);
+  CHECK_THROWS_AS((void)swav::center_crop(9, 9, 10, 11), swav::InvalidInput);
+  CropPlan outside = swav::center_crop(40, 50, 24, 16);
+  outside.window_left = 15;
+  std::vector<float> out(3 * 16 * 16);
+  CHECK_THROWS_AS(
+      swav::render_crop(ImageView<std::uint8_t>{photo.data(), 40, 50, 3}, outside, Normalization::none(), out.data()),
+      swav::InvalidInput);
+}
+
 TEST_CASE("one channel: contrast about its mean, then brightness") {
   const auto photo = photograph(load_golden("crop_resize.bin"));
   const GoldenArrays golden = load_golden("crop_color.bin");

@@ -290,3 +290,23 @@ TEST_CASE("bad images, outputs and options are refused before anything is writte
   bad_plan(
       {.box = {0, 0, 5, 5}, .size = 8, .photometry = {.steps = {{{swav::ColorOperation::hue, 0.7}}}, .step_count = 1}});
 }
+
+TEST_CASE("recipes are options that the sampler takes, their views as published") {
+  CHECK(swav::MultiCropSampler(swav::swav_crops()).views() == 8);
+  CHECK(swav::MultiCropSampler(swav::simclr_crops()).views() == 2);
+  CHECK(swav::MultiCropSampler(swav::cifar_crops()).view(1).size == 32);
+  const swav::MultiCropSampler byol(swav::byol_crops(32));
+  int blurred[2] = {}, solarized[2] = {};
+  for (std::uint64_t index = 0; index < 1000; ++index)
+    for (swav::Index v = 0; v < 2; ++v) {
+      const swav::Photometry photometry = byol.plan({.index = index}, 40, 50, v).photometry;
+      blurred[v] += photometry.blur_sigma > 0;
+      solarized[v] += photometry.solarize_threshold <= 1;
+    }
+  CHECK(blurred[0] == 1000);
+  CHECK(blurred[1] > 50);
+  CHECK(blurred[1] < 150);
+  CHECK(solarized[0] == 0);
+  CHECK(solarized[1] > 150);
+  CHECK(solarized[1] < 250);
+}

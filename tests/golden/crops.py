@@ -8,7 +8,7 @@ torchvision's RandomResizedCrop distributes its boxes, as fractions of 250,000 d
 """
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from sklearn.datasets import load_sample_image
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
@@ -45,6 +45,11 @@ def pixels():
         if n < 2:
             cubic = F.resized_crop(values, top, left, height, width, [size, size], InterpolationMode.BICUBIC, True)
             data[f"crop{n}_bicubic"] = rows(turn(cubic.clamp(0, 1)))
+    # Resized by the shorter side, then the middle: resize, size, tall or wide.
+    data["centers"] = centers = [(24, 16, 0), (13, 13, 0), (60, 37, 1)]
+    for n, (resize, size, tall) in enumerate(centers):
+        turned = values.transpose(1, 2) if tall else values
+        data[f"center{n}"] = rows(F.center_crop(F.resize(turned, [resize], antialias=True), [size, size]))
     golden_file.write("crop_resize.bin", data)
 
     # Colour steps on a 12 x 12 piece at its own size; torchvision's hue works in float32, the others in double.
@@ -61,6 +66,8 @@ def pixels():
     for sigma in (0.1, 0.5, 1.3, 2.0):
         radius = int(np.ceil(3 * sigma))
         data[f"blur_{sigma}"] = rows(F.gaussian_blur(piece, [2 * radius + 1] * 2, [sigma] * 2))
+        blurred = np.array(pillow.crop((20, 6, 32, 18)).filter(ImageFilter.GaussianBlur(sigma)))
+        data[f"pillow_blur_{sigma}"] = rows(torch.from_numpy(blurred).permute(2, 0, 1))
     data["one_channel"] = rows(F.adjust_brightness(F.adjust_contrast(grey, 1.6), 1.3))
 
     # Everything at once, in two orders.

@@ -224,7 +224,7 @@ TEST_CASE("finite problems never give a NaN, whatever their scale and options") 
   std::uniform_real_distribution<double> uniform(0, 1), scale_exponent(-30, 30), epsilon_exponent(-6, 3);
   std::uniform_int_distribution<Index> size(1, 9);
   int failures = 0, converged = 0;
-  for (int draw = 0; draw < 800; ++draw) {
+  for (int draw = 0; draw < 3000; ++draw) {
     const Index n = size(generator), m = size(generator);
     const double scale = std::pow(10.0, scale_exponent(generator));
     // Half of them have an epsilon that suits the cost.

@@ -1,6 +1,6 @@
 // The multi-crop sampler (Caron et al., "Unsupervised learning of visual features by contrasting cluster assignments",
-// 2020, section 3.3). In: an image in memory and a key. Out: its random views, planar and normalised, the same for the
-// same key. Free of any backend: a file that instantiates it includes its device's crop passes.
+// 2020, section 3.3). In: an image in memory and a key. Out: its random views, normalised, the same for the same key.
+// Free of any backend: a file that instantiates it includes its device's crop passes.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,7 @@ struct CropSpec {
   Blur blur = {};
   Solarize solarize = {};
   Normalization normalize = {};
+  PixelLayout layout = PixelLayout::planar;
 };
 
 /// Names an image's crops: with the sampler's options, the same key gives the same pixels.
@@ -65,21 +66,23 @@ inline void check_spec(const CropSpec& spec) {
   plan.box = draw_box(height, width, spec.scale, spec.aspect, random);
   plan.size = spec.size;
   plan.interpolation = spec.interpolation;
+  plan.layout = spec.layout;
   plan.flip = random.uniform() < spec.flip;
   detail::draw_jitter(spec.jitter, random, plan.photometry);
   plan.photometry.grayscale = random.uniform() < spec.grayscale;
+  plan.photometry.blur_filter = spec.blur.filter;
   if (random.uniform() < spec.blur.probability)
     plan.photometry.blur_sigma = random.uniform(spec.blur.sigma.low, spec.blur.sigma.high);
   if (random.uniform() < spec.solarize.probability) plan.photometry.solarize_threshold = spec.solarize.threshold;
   return plan;
 }
 
-/// Renders one crop, drawn or written by hand, into out[channels x size x size], planar: resampled, coloured and
-/// normalised. Arithmetic is in float. A colour step sees the first channel of one or two, the first three of three or
-/// four; saturation, hue and grey do nothing to grey images; alpha is resampled, blurred and normalised like the rest.
-/// The blur reflects at the crop's border, and is cut to size - 1 pixels where three sigma are wider.
-/// `out` must not overlap the image. Throws InvalidInput for a bad image (a float one is searched for NaN and infinity
-/// once), a box outside it, or a bad factor. O(box pixels + size^2 (taps + sigma)).
+/// Renders one crop, drawn or written by hand, into out[channels x size x size], planar or interleaved as the plan
+/// says: resampled, coloured and normalised. Arithmetic is in float. A colour step sees the first channel of one or
+/// two, the first three of three or four; saturation, hue and grey do nothing to grey images; alpha is resampled,
+/// blurred and normalised like the rest. A Gaussian blur reflects at the crop's border, and is cut to size - 1 pixels
+/// where three sigma are wider. `out` must not overlap the image. Throws InvalidInput for a bad image (a float one is
+/// searched for NaN and infinity once), a box outside it, or a bad factor. O(box pixels + size^2 (taps + sigma)).
 template <class Device = EigenDevice, class T, class Out>
 void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
   detail::check_image(image);
@@ -121,11 +124,11 @@ class BasicMultiCropSampler {
     return draw_crop(spec, height, width, PhiloxStream(high << 32 | low, key.index));
   }
 
-  /// Renders all views of `image`: view v into outputs[v], channels x size x size planar values of float, double or a
-  /// 16-bit scalar. `outputs` is any contiguous range of pointers, one a view, none overlapping another or the image.
-  /// Throws InvalidInput, before anything is written, for a bad image (empty; more than 4 channels; rows that overlap;
-  /// NaN or infinity in a float image), a wrong number of outputs or a null one, and a normalisation that lacks a
-  /// channel. Safe to call from many threads.
+  /// Renders all views of `image`: view v into outputs[v], channels x size x size values of float, double or a 16-bit
+  /// scalar, in its spec's layout. `outputs` is any contiguous range of pointers, one a view, none overlapping another
+  /// or the image. Throws InvalidInput, before anything is written, for a bad image (empty; more than 4 channels; rows
+  /// that overlap; NaN or infinity in a float image), a wrong number of outputs or a null one, and a normalisation that
+  /// lacks a channel. Safe to call from many threads.
   template <class T, class Outputs>
   void operator()(const ImageView<T>& image, CropKey key, const Outputs& outputs) const {
     const std::span all(outputs);

@@ -3,6 +3,7 @@
 
 #include "swav/backend/eigen/crop_passes.hpp"
 #include "swav/crops/basic_multi_crop.hpp"
+#include "swav/crops/recipes.hpp"
 
 namespace swav {
 

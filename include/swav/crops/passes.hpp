@@ -1,10 +1,15 @@
 // The pass group of the crops. In: an image, a crop's plan. Out: the crop, planar and normalised.
 #pragma once
 
+#include <cmath>
+
 #include "swav/crops/geometry.hpp"
 #include "swav/crops/photometry.hpp"
 
 namespace swav {
+
+/// Where a crop's values lie: channels x size x size, or size x size x channels.
+enum class PixelLayout { planar, interleaved };
 
 /// Everything that was drawn for one crop: enough to render it again, anywhere.
 struct CropPlan {
@@ -12,12 +17,40 @@ struct CropPlan {
   Index size = 0;     ///< The output is size x size pixels.
   bool flip = false;  ///< Left and right exchanged.
   Interpolation interpolation = Interpolation::bilinear;
+  /// The box is resampled to so many pixels (0: size), of which the output is the window from there on.
+  Index resized_height = 0, resized_width = 0, window_top = 0, window_left = 0;
+  PixelLayout layout = PixelLayout::planar;
   Photometry photometry = {};
 
   friend constexpr bool operator==(const CropPlan&, const CropPlan&) = default;
 };
 
+/// The plan of an image to be evaluated, with nothing drawn: its shorter side resampled to `resize` pixels, the other
+/// by the same factor, and the size x size pixels in the middle. What torchvision's Resize and CenterCrop do, in one
+/// operation. Throws InvalidInput for an empty image or unless 1 <= size <= resize.
+[[nodiscard]] inline CropPlan center_crop(Index height, Index width, Index resize = 256, Index size = 224,
+                                          Interpolation interpolation = Interpolation::bilinear) {
+  detail::require(height > 0 && width > 0, "center_crop: image of ", height, " x ", width,
+                  " pixels found, at least 1 x 1 wanted");
+  detail::require(size >= 1 && size <= resize && resize <= 32768, "center_crop: size ", size, " and resize ", resize,
+                  " found, 1 <= size <= resize <= 32768 wanted");
+  const auto resized = [&](Index side, Index other) { return side <= other ? resize : resize * side / other; };
+  // Halves to even, as Python's round() does.
+  const auto middle = [&](Index side) {
+    return static_cast<Index>(std::nearbyint(static_cast<double>(side - size) / 2));
+  };
+  CropPlan plan{.box = {0, 0, height, width}, .size = size, .interpolation = interpolation};
+  plan.resized_height = resized(height, width);
+  plan.resized_width = resized(width, height);
+  plan.window_top = middle(plan.resized_height);
+  plan.window_left = middle(plan.resized_width);
+  return plan;
+}
+
 namespace detail {
+
+/// Pixels that an axis of the box is resampled to.
+[[nodiscard]] constexpr Index resized_side(Index resized, Index size) { return resized > 0 ? resized : size; }
 
 inline void check_plan(const CropPlan& plan, Index height, Index width) {
   const Box& box = plan.box;
@@ -26,6 +59,14 @@ inline void check_plan(const CropPlan& plan, Index height, Index width) {
           "plan.box: ", box.height, " x ", box.width, " pixels at row ", box.top, ", column ", box.left,
           " found, at least 1 x 1 and inside the image of ", height, " x ", width, " wanted");
   require(plan.size >= 1 && plan.size <= 32768, "plan.size: ", plan.size, " found, 1 to 32768 wanted");
+  const auto check_window = [&](const char* side, Index resized, Index first) {
+    const Index pixels = resized_side(resized, plan.size);
+    require(first >= 0 && pixels <= 1'000'000 && first <= pixels - plan.size, "plan.resized_", side, ": ", pixels,
+            " pixels and a window of ", plan.size, " from ", first,
+            " found, a window inside of at most 1000000 wanted");
+  };
+  check_window("height", plan.resized_height, plan.window_top);
+  check_window("width", plan.resized_width, plan.window_left);
   const Photometry& photometry = plan.photometry;
   require(photometry.step_count >= 0 && photometry.step_count <= 4,
           "plan.photometry.step_count: ", photometry.step_count, " found, 0 to 4 wanted");
@@ -48,8 +89,9 @@ inline void check_plan(const CropPlan& plan, Index height, Index width) {
 ///
 ///   template <class T, class Out> static void render(const ImageView<T>&, const CropPlan&, const Normalization&, Out*)
 ///
-/// Resamples plan.box to size x size (flipped or not), applies the photometry, normalises, and writes channels x size x
-/// size. Arguments are already checked; the result depends on nothing else. Any number of threads may call it at once.
+/// Resamples plan.box to the window of size x size (flipped or not), applies the photometry, normalises, and writes it
+/// in plan.layout. Arguments are already checked; the result depends on nothing else. Any number of threads may call it
+/// at once.
 template <class Device>
 struct CropPasses;
 

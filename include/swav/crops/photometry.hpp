@@ -24,10 +24,16 @@ struct ColorJitter {
   double probability = 0.8;
 };
 
+/// gaussian: a true one, cut at three sigma, reflected at the border. box: three extended box filters a direction
+/// (Gwosdek et al. 2011) on whole levels of 255, the border repeated: what Pillow's GaussianBlur does, and so the SwAV
+/// release.
+enum class BlurFilter { gaussian, box };
+
 /// Gaussian blur with sigma uniform in `sigma`, in output pixels.
 struct Blur {
   double probability = 0.5;
   Range sigma = {0.1, 2.0};
+  BlurFilter filter = BlurFilter::gaussian;
 };
 
 /// Values of at least `threshold` are inverted. SwAV does not solarize; recipes that do start here.
@@ -62,6 +68,7 @@ struct Photometry {
   int step_count = 0;
   bool grayscale = false;
   double blur_sigma = 0.0;
+  BlurFilter blur_filter = BlurFilter::gaussian;
   double solarize_threshold = 2.0;
 
   friend constexpr bool operator==(const Photometry&, const Photometry&) = default;
@@ -160,15 +167,37 @@ inline void turn_hue(float& r, float& g, float& b, float sixths) {
   b = low + part(2.0f - std::abs(turned - 4.0f));
 }
 
-/// Half of a Gaussian's width in pixels: to three sigma, and never more than reflection at the border allows.
-[[nodiscard]] inline Index blur_radius(double sigma, Index size) {
-  return static_cast<Index>(std::min(std::ceil(3.0 * sigma), static_cast<double>(size - 1)));
+/// How many times each direction is filtered.
+[[nodiscard]] constexpr int blur_passes(BlurFilter filter) { return filter == BlurFilter::box ? 3 : 1; }
+
+/// The box filter of which three have the variance of a Gaussian: `whole` pixels to each side count fully, the next
+/// ones `part` (Gwosdek et al., "Theoretical foundations of Gaussian convolution by extended box filtering", 2011).
+struct ExtendedBox {
+  Index whole = 0;
+  double part = 0;
+};
+[[nodiscard]] inline ExtendedBox extended_box(double sigma) {
+  const double variance = sigma * sigma / blur_passes(BlurFilter::box);
+  const double whole = std::floor((std::sqrt(12 * variance + 1) - 1) / 2);
+  const double part =
+      (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - (whole + 1) * (whole + 1)));
+  return {static_cast<Index>(whole), part};
+}
+
+/// Half of a filter's width in pixels: a Gaussian to three sigma, and never more than reflection at the border allows.
+[[nodiscard]] inline Index blur_radius(const Photometry& photometry, Index size) {
+  if (!(photometry.blur_sigma > 0)) return 0;
+  if (photometry.blur_filter == BlurFilter::box) return extended_box(photometry.blur_sigma).whole + 1;
+  return static_cast<Index>(std::min(std::ceil(3.0 * photometry.blur_sigma), static_cast<double>(size - 1)));
 }
 
 /// weights[k] is the weight of the two pixels at distance k, k = 0 .. radius; all 2 radius + 1 sum to 1.
-inline void gaussian_weights(double sigma, Index radius, float* weights) {
+inline void blur_weights(const Photometry& photometry, Index radius, float* weights) {
+  const bool is_box = photometry.blur_filter == BlurFilter::box;
+  const ExtendedBox box = is_box ? extended_box(photometry.blur_sigma) : ExtendedBox{};
   const auto height = [&](Index k) {
-    const double deviations = static_cast<double>(k) / sigma;
+    if (is_box) return k <= box.whole ? 1.0 : box.part;
+    const double deviations = static_cast<double>(k) / photometry.blur_sigma;
     return std::exp(-0.5 * deviations * deviations);
   };
   double total = 1.0;

@@ -134,10 +134,16 @@ inline void solarize_row(float* __restrict row, Index count, float threshold) {
   for (Index x = 0; x < count; ++x) row[x] = row[x] >= threshold ? 1.0f - row[x] : row[x];
 }
 
-/// out[x] = row[x] * gain + offset.
-template <class Out>
+/// out[Step x] = row[x] * gain + offset.
+template <int Step, class Out>
 void write_row(const float* __restrict row, Index count, float gain, float offset, Out* __restrict out) {
-  for (Index x = 0; x < count; ++x) out[x] = static_cast<Out>(row[x] * gain + offset);
+  for (Index x = 0; x < count; ++x) out[Step * x] = static_cast<Out>(row[x] * gain + offset);
+}
+
+/// To whole levels of 255.
+inline void round_row(float* __restrict row, Index count) {
+  for (Index x = 0; x < count; ++x)
+    row[x] = static_cast<float>(static_cast<int>(row[x] * 255.0f + 0.5f)) * (1.0f / 255.0f);
 }
 
 /// out[x] = weights[0] center[x] + sum over k of weights[k] (before(k)[x] + after(k)[x]), k = 1 .. Radius, where the

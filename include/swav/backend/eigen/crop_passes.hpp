@@ -1,4 +1,4 @@
-// Crops on the CPU. In: an image, a crop's plan. Out: the crop, planar and normalised. One crop is one thread's work: a
+// Crops on the CPU. In: an image, a crop's plan. Out: the crop, normalised. One crop is one thread's work: a
 // few rows are resampled at a time and coloured while they are in the nearest cache; only the contrast's mean and the
 // blur's columns need another pass over the (small) output.
 #pragma once
@@ -9,6 +9,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <utility>
 
 #include "swav/backend/eigen/crop_kernels.hpp"
 #include "swav/backend/eigen/device.hpp"
@@ -30,7 +31,8 @@ struct CropWorkspace {
   Buffer<float> taps;      // as ResampleAxis gives them
   Buffer<float> combined;  // interleaved source rows, filtered vertically
   Buffer<float> planes;
-  Buffer<float> border;  // a row and its reflections
+  Buffer<float> blurred;  // a plane between two box filters
+  Buffer<float> border;   // a row and its reflections
   Buffer<const float*> rows;
 };
 
@@ -50,7 +52,8 @@ class CropRenderer {
         size_(plan.size),
         stride_(whole_lanes(plan.size)),
         plane_(plan.size * whole_lanes(plan.size)),
-        radius_(plan.photometry.blur_sigma > 0 ? blur_radius(plan.photometry.blur_sigma, plan.size) : 0),
+        radius_(blur_radius(plan.photometry, plan.size)),
+        is_box_(plan.photometry.blur_filter == BlurFilter::box),
         planes_(work_.planes.reserve(Channels * plane_)) {
     for (std::size_t c = 0; c < Channels; ++c) {
       gain_[c] = static_cast<float>(1.0 / normalization.std[c]);
@@ -97,7 +100,8 @@ class CropRenderer {
 
   /// A flip reverses the order of the outputs. Outputs that only pad the last block have no weights.
   [[nodiscard]] HorizontalFilter prepare_filter() {
-    const ResampleAxis axis{plan_.box.width, size_, plan_.interpolation}, widest = longest(image_.width);
+    const ResampleAxis axis{plan_.box.width, resized_side(plan_.resized_width, size_), plan_.interpolation};
+    const ResampleAxis widest = longest(image_.width);
     const Index blocks = stride_ / crop_lanes;
     const Index taps_each = axis.max_taps();
     float* taps = work_.taps.reserve(size_ * widest.max_taps());
@@ -108,7 +112,7 @@ class CropRenderer {
       Index last = 0;
       first[b] = axis.in;
       for (Index x = b * crop_lanes; x < std::min((b + 1) * crop_lanes, size_); ++x) {
-        windows[x] = axis.window(plan_.flip ? size_ - 1 - x : x, 1.0f, taps + x * taps_each);
+        windows[x] = axis.window(plan_.window_left + (plan_.flip ? size_ - 1 - x : x), 1.0f, taps + x * taps_each);
         first[b] = std::min(first[b], windows[x].first);
         last = std::max(last, windows[x].first + windows[x].count);
       }
@@ -130,7 +134,7 @@ class CropRenderer {
   /// Fills the planes, and takes each row through the steps before `last`, the first contrast.
   void resample(int last) {
     const HorizontalFilter filter = prepare_filter();
-    const ResampleAxis axis{plan_.box.height, size_, plan_.interpolation};
+    const ResampleAxis axis{plan_.box.height, resized_side(plan_.resized_height, size_), plan_.interpolation};
     float* taps = work_.taps.reserve(longest(image_.height).max_taps());
     const Index count = plan_.box.width * Channels;
     const Index combined_stride = whole_lanes(count);
@@ -139,7 +143,7 @@ class CropRenderer {
     for (Index y = 0; y < size_; y += row_group) {
       const Index group = std::min<Index>(row_group, size_ - y);
       for (Index r = 0; r < group; ++r) {
-        const ResampleAxis::Window window = axis.window(y + r, unit, taps);
+        const ResampleAxis::Window window = axis.window(plan_.window_top + y + r, unit, taps);
         const T* source = image_.row(plan_.box.top + window.first) + plan_.box.left * Channels;
         combine_rows(source, image_.stride(), taps, window.count, count, combined + r * combined_stride);
       }
@@ -196,44 +200,64 @@ class CropRenderer {
   }
 
   void prepare_blur() {
-    const Index widest = size_ - 1;  // blur_radius gives no more
+    const Index widest = std::max(size_ - 1, radius_);  // a Gaussian has no more than the first
     float* weights = work_.border.reserve(whole_lanes(widest + 1) + size_ + 2 * widest);
     work_.rows.reserve(2 * widest + 1);
-    if (radius_ > 0) gaussian_weights(photometry_.blur_sigma, radius_, weights);
+    if (radius_ > 0) blur_weights(photometry_, radius_, weights);
+    if (is_box_) work_.blurred.reserve(plane_);
   }
-  [[nodiscard]] const float* blur_weights() const { return work_.border.data(); }
+  [[nodiscard]] const float* weights() const { return work_.border.data(); }
 
-  /// Reflection without repeating the border, as torchvision's and NumPy's "reflect".
-  [[nodiscard]] Index reflect(Index i) const { return i < 0 ? -i : (i >= size_ ? 2 * (size_ - 1) - i : i); }
+  /// The pixel that stands for one outside: the border repeated, or reflection without repeating it, as torchvision's
+  /// and NumPy's "reflect".
+  [[nodiscard]] Index inside(Index i) const {
+    if (is_box_) return std::clamp<Index>(i, 0, size_ - 1);
+    return i < 0 ? -i : (i >= size_ ? 2 * (size_ - 1) - i : i);
+  }
 
   void blur_row(float* values) {
+    if (is_box_) round_row(values, size_);
     float* border = work_.border.data() + whole_lanes(radius_ + 1);
-    std::copy_n(values, size_, border + radius_);
-    for (Index k = 1; k <= radius_; ++k) {
-      border[radius_ - k] = values[reflect(-k)];
-      border[radius_ + size_ - 1 + k] = values[reflect(size_ - 1 + k)];
-    }
     const float** rows = work_.rows.data();
-    for (Index k = 0; k <= 2 * radius_; ++k) rows[k] = border + k;
-    blur_rows(rows, blur_weights(), radius_, size_, values);
+    for (int pass = 0; pass < blur_passes(photometry_.blur_filter); ++pass) {
+      std::copy_n(values, size_, border + radius_);
+      for (Index k = 1; k <= radius_; ++k) {
+        border[radius_ - k] = values[inside(-k)];
+        border[radius_ + size_ - 1 + k] = values[inside(size_ - 1 + k)];
+      }
+      for (Index k = 0; k <= 2 * radius_; ++k) rows[k] = border + k;
+      blur_rows(rows, weights(), radius_, size_, values);
+      if (is_box_) round_row(values, size_);
+    }
   }
 
   void blur_columns() {
-    float* blurred = work_.combined.data();
     const float** rows = work_.rows.data();
-    for (int c = 0; c < Channels; ++c)
+    const auto blur = [&](const float* plane, Index y, float* out) {
+      for (Index k = -radius_; k <= radius_; ++k) rows[radius_ + k] = plane + inside(y + k) * stride_;
+      blur_rows(rows, weights(), radius_, size_, out);
+      if (is_box_) round_row(out, size_);
+    };
+    for (int c = 0; c < Channels; ++c) {
+      float* from = row(c, 0);
+      float* to = work_.blurred.data();
+      for (int pass = 1; pass < blur_passes(photometry_.blur_filter); ++pass, std::swap(from, to))
+        for (Index y = 0; y < size_; ++y) blur(from, y, to + y * stride_);
       for (Index y = 0; y < size_; ++y) {
-        for (Index k = -radius_; k <= radius_; ++k) rows[radius_ + k] = row(c, reflect(y + k));
-        blur_rows(rows, blur_weights(), radius_, size_, blurred);
-        finish_row(blurred, c, y);
+        blur(from, y, work_.combined.data());
+        finish_row(work_.combined.data(), c, y);
       }
+    }
   }
 
   void finish_row(float* values, int channel, Index y) {
     if (photometry_.solarize_threshold <= 1 && channel < color_channels)
       solarize_row(values, size_, static_cast<float>(photometry_.solarize_threshold));
-    write_row(values, size_, gain_[static_cast<std::size_t>(channel)], offset_[static_cast<std::size_t>(channel)],
-              out_ + (channel * size_ + y) * size_);
+    const float gain = gain_[static_cast<std::size_t>(channel)], offset = offset_[static_cast<std::size_t>(channel)];
+    if (plan_.layout == PixelLayout::planar)
+      write_row<1>(values, size_, gain, offset, out_ + (channel * size_ + y) * size_);
+    else
+      write_row<Channels>(values, size_, gain, offset, out_ + y * size_ * Channels + channel);
   }
 
   CropWorkspace& work_ = crop_workspace();
@@ -245,6 +269,7 @@ class CropRenderer {
   Index stride_;
   Index plane_;
   Index radius_;
+  bool is_box_;
   float* planes_;
   std::array<float, Channels> gain_{};
   std::array<float, Channels> offset_{};
