@@ -160,12 +160,13 @@ class Part:
 
 
 PYTORCH = {"PyTorch": "torch"}
+SOLVERS = {"POT": "pot", "OTT-JAX": "ott-jax", "JAX": "jax"}
 PARTS = {
     "codes": Part("Codes, 3 iterations, float", time_codes, PYTORCH),
     "loss": Part("Swapped-prediction loss: value and both gradients, codes included, D 128, float", time_loss, PYTORCH),
     "steps": Part("Training steps, bf16", time_steps, PYTORCH),
-    "transport": Part("Optimal transport to an L1 marginal error of 1e-6, double", transport_parts.time_solve,
-                      {"POT": "pot", "OTT-JAX": "ott-jax", "JAX": "jax"}),
+    "transport": Part("Optimal transport to an L1 marginal error of 1e-6, double", transport_parts.time_solve, SOLVERS),
+    "batch": Part("Batches of optimal transport, float", transport_parts.time_batch, SOLVERS),
 }
 
 

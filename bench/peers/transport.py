@@ -47,7 +47,7 @@ def pot(c, epsilon, **arguments):
 
 
 def pot_threshold(c, epsilon):
-    """POT's stopThr, an L2 error of the column sums, at which their L1 error is the tolerance; the row sums are exact."""
+    """POT's stopThr, an L2 error of the column sums, at which their L1 error is the tolerance; row sums are exact."""
     start = None
     for stop in TOLERANCE / np.sqrt(10.0) ** np.arange(1, 10):
         plan, log = pot(c, epsilon, method="sinkhorn", numItermax=MOST_ITERATIONS, stopThr=stop, warmstart=start)
