@@ -1,5 +1,5 @@
 // The counting operator new and the counting malloc, which the linker's --wrap puts between this executable's objects
-// and the C library. In: their calls. Out: their number.
+// and the C library. In: their calls. Out: their number and size.
 #include "allocations.hpp"
 
 #include <atomic>
@@ -9,11 +9,12 @@
 
 namespace {
 
-std::atomic<long> count{0};
+std::atomic<long> count{0}, bytes{0};
 thread_local long thread_count = 0;
 
-void add_one() {
+void add(std::size_t size) {
   ++count;
+  bytes += static_cast<long>(size);
   ++thread_count;
 }
 
@@ -27,24 +28,25 @@ void* __real_realloc(void*, std::size_t);
 void* __real_aligned_alloc(std::size_t, std::size_t);
 
 void* __wrap_malloc(std::size_t size) {
-  add_one();
+  add(size);
   return __real_malloc(size);
 }
 void* __wrap_calloc(std::size_t number, std::size_t size) {
-  add_one();
+  add(number * size);
   return __real_calloc(number, size);
 }
 void* __wrap_realloc(void* p, std::size_t size) {
-  add_one();
+  add(size);
   return __real_realloc(p, size);
 }
 void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
-  add_one();
+  add(size);
   return __real_aligned_alloc(alignment, size);
 }
 }
 
 long swav::test::allocations() { return count.load(); }
+long swav::test::allocated_bytes() { return bytes.load(); }
 long swav::test::allocations_of_this_thread() { return thread_count; }
 
 // clang's ThreadSanitizer brings operators of its own.

@@ -8,6 +8,9 @@ namespace swav::test {
 /// cannot be replaced, malloc's kin alone are counted.
 [[nodiscard]] long allocations();
 
+/// How much it has asked for in all of them, whatever it has given back since.
+[[nodiscard]] long allocated_bytes();
+
 /// The calling thread's part of it.
 [[nodiscard]] long allocations_of_this_thread();
 

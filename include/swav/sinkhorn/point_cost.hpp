@@ -13,12 +13,13 @@
 
 namespace swav {
 
-/// A metric is a copyable functor: metric(x, y) -> cost of two points, VectorView<const L> of d coordinates each, with
-/// L the type of potentials (double, or the accumulator where that is wider). It is called by several threads at once.
+/// A metric is a functor, or a lambda that captures nothing: metric(x, y) -> cost of two points, VectorView<const L> of
+/// d coordinates each, with L the type of potentials (double, or the accumulator where that is wider); +inf forbids the
+/// pair. It is copied, and called by several threads at once.
 /// Gradients with respect to points need add_gradient, too: out_k += weight dc(x, y)/dx_k.
 template <class Metric, class L>
 concept PointMetric =
-    std::copyable<Metric> && std::is_invocable_r_v<L, const Metric&, VectorView<const L>, VectorView<const L>>;
+    std::semiregular<Metric> && std::is_invocable_r_v<L, const Metric&, VectorView<const L>, VectorView<const L>>;
 
 template <class Metric, class L>
 concept DifferentiableMetric = PointMetric<Metric, L> &&
@@ -106,5 +107,11 @@ struct PointCost {
 
   [[nodiscard]] Index size() const { return rows * cols; }
 };
+
+/// PointCost(x, y, metric) of matrices.
+template <class Points, class Other, class Metric = SquaredEuclidean>
+requires requires(Points& points) { points.data(); }
+PointCost(Points&&, Other&&, Metric = {})
+    ->PointCost<std::remove_cvref_t<decltype(*std::declval<Points&>().data())>, Metric>;
 
 }  // namespace swav

@@ -51,8 +51,8 @@ class CostRows<PointCost<Scalar, Metric>> {
  public:
   using L = PotentialScalar<Scalar>;
   static_assert(PointMetric<Metric, L>,
-                "a metric is copyable and callable as metric(x, y) -> cost with two VectorView<const L>, L being "
-                "PotentialScalar<Scalar>");
+                "a metric is default constructible, copyable (no lambda with captures: write a struct) and callable as "
+                "metric(x, y) -> cost with two VectorView<const L>, L = PotentialScalar<Scalar>");
   static constexpr bool is_known =
       std::is_same_v<Metric, SquaredEuclidean> || std::is_same_v<Metric, Euclidean> || std::is_same_v<Metric, Cosine>;
   static constexpr bool is_stored = false, may_forbid = !is_known;
@@ -63,16 +63,19 @@ class CostRows<PointCost<Scalar, Metric>> {
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), metric_(cost.metric) {
     x_ = buffer.reserve((rows + cols) * dimension_);
     y_ = x_ + rows * dimension_;
-    using Points = RowMatrix<L>;
-    Eigen::Map<Points>(x_, rows, dimension_) = as_eigen(cost.x).template cast<Accumulator<Scalar>>().template cast<L>();
-    if constexpr (std::is_same_v<Metric, Cosine>) normalize(x_, rows);
-    Eigen::Map<Points> y(y_, cols, dimension_);
-    y = as_eigen(cost.y).template cast<Accumulator<Scalar>>().template cast<L>();
-    if constexpr (std::is_same_v<Metric, Cosine>) normalize(y_, cols);
-    // A coordinate of all points is what the loops over entries read.
+    using Points = Eigen::Map<RowMatrix<L>>;
+    Points x(x_, rows, dimension_);
+    x = as_eigen(cost.x).template cast<Accumulator<Scalar>>().template cast<L>();
+    if constexpr (std::is_same_v<Metric, Cosine>)
+      for (Index i = 0; i < rows; ++i) normalize(x.row(i));
     if constexpr (is_known) {
-      const Points rows_of_points = y;
-      Eigen::Map<Points>(y_, dimension_, cols) = rows_of_points.transpose();
+      // A coordinate of all points is what the loops over entries read.
+      Points y(y_, dimension_, cols);
+      y = as_eigen(cost.y).template cast<Accumulator<Scalar>>().template cast<L>().transpose();
+      if constexpr (std::is_same_v<Metric, Cosine>)
+        for (Index j = 0; j < cols; ++j) normalize(y.col(j));
+    } else {
+      Points(y_, cols, dimension_) = as_eigen(cost.y).template cast<Accumulator<Scalar>>().template cast<L>();
     }
   }
 
@@ -91,12 +94,10 @@ class CostRows<PointCost<Scalar, Metric>> {
   }
 
  private:
-  void normalize(L* points, Index count) const {
-    for (Index i = 0; i < count; ++i) {
-      ArrayMap<L> point(points + i * dimension_, dimension_);
-      const L norm = point.matrix().stableNorm();
-      if (norm > 0) point /= norm;
-    }
+  template <class Point>
+  static void normalize(Point&& point) {
+    const L norm = point.stableNorm();
+    if (norm > 0) point /= norm;
   }
 
   // Goes through a few columns at a time, whose sums stay in registers.
