@@ -34,8 +34,8 @@ def time_solve(options, programs, peers):
             results[shape] = dict(seconds=t, **least)
     text = ("All end at the first check that finds the marginals' L1 error at most 1e-6: ours at any iteration, POT's "
             "and OTT's at every tenth. POT: method `sinkhorn`, with the `stopThr` (L2) that stands for it. OTT: "
-            "`lse_mode` False and True. Costs are squared distances of normal points in the plane, epsilon is a part of their "
-            "range, marginals are uniform.\n\n" +
+            "`lse_mode` False and True. Costs are squared distances of normal points in the plane, epsilon is a part of "
+            "their range, marginals are uniform.\n\n" +
             table(["n", "epsilon", "ms", "POT ms", "OTT ms", "OTT log ms", "best peer / ours", "iterations", "POT's",
                    "OTT's"], rows))
     log_text, results["log"] = time_log_domain(options, sizes, ours, theirs["pot"])
@@ -73,8 +73,8 @@ def time_batch(options, programs, peers):
                      iterations(theirs["ott"], f"ott_{shape}")])
         results[shape] = dict(seconds=t, **least)
     text = ("Uniform random costs, epsilon 0.05, to a marginal error of 1e-3. OTT: `vmap`, compiled, `lse_mode` False "
-            "and True. POT: `solve_batch`, methods `sinkhorn` and `log_sinkhorn`. Ours stops each problem by itself, and "
-            "its iterations are the mean.\n\n" +
+            "and True. POT: `solve_batch`, methods `sinkhorn` and `log_sinkhorn`. Ours stops each problem by itself, "
+            "and its iterations are the mean.\n\n" +
             table(["n x m x problems", "ms", "OTT ms", "OTT log ms", "POT ms", "POT log ms", "OTT / ours", "iterations",
                    "OTT's"], rows))
     return text, results
