@@ -1,27 +1,17 @@
 // Codes of rows that several processes share equal those of one process with all rows. Run by mpirun with 1, 2 or 3
 // processes; the shares are uneven, and one process may have none. Out: 0, or 1 and what differs.
-#include <mpi.h>
-
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
-#include <string>
 
-#include "swav/comm/mpi.hpp"
+#include "sharded.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/sinkhorn/sinkhorn.hpp"
 
 namespace {
 
 using namespace swav;
-
-int failures = 0;
-
-void check(bool holds, const char* what, const MpiCommunicator& group) {
-  if (holds) return;
-  std::printf("process %d of %d: %s\n", group.rank(), group.size(), what);
-  ++failures;
-}
+using namespace swav::test;
 
 template <class Scalar>
 RowMatrix<Scalar> scores_of_all() {
@@ -29,11 +19,6 @@ RowMatrix<Scalar> scores_of_all() {
   RowMatrix<Scalar> scores(50, 13);
   for (Index i = 0; i < scores.size(); ++i) scores.data()[i] = static_cast<Scalar>(random.uniform(-1.0, 1.0));
   return scores;
-}
-
-/// The first row of a process's share: one row for process 1, none for process 2, the rest for process 0.
-Index first_row(int rank, int size, Index rows) {
-  return rank == 0 ? 0 : rank >= size ? rows : rank == 1 ? rows - 1 : rows;
 }
 
 template <class Scalar>
@@ -51,16 +36,6 @@ void shares_equal_the_whole(const MpiCommunicator& group, SinkhornOptions option
       difference = std::max(difference,
                             std::abs(static_cast<double>(codes(b, k)) - static_cast<double>(expected(first + b, k))));
   check(difference <= tolerance, what, group);
-}
-
-template <class Work>
-bool throws_invalid_input(Work&& work) {
-  try {
-    work();
-  } catch (const InvalidInput&) {
-    return true;
-  }
-  return false;
 }
 
 void bad_input_in_one_process_is_an_error_in_all(const MpiCommunicator& group) {
@@ -89,21 +64,4 @@ void run(const MpiCommunicator& group) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const bool too_early = throws_invalid_input([] { MpiCommunicator group; });
-  MPI_Init(&argc, &argv);
-  {
-    const MpiCommunicator group;
-    check(too_early, "a communicator before MPI_Init", group);
-    try {
-      run(group);
-    } catch (const std::exception& error) {
-      check(false, error.what(), group);
-    }
-    auto all = static_cast<double>(failures);
-    group.sum(&all, 1);
-    failures = static_cast<int>(all);
-  }
-  MPI_Finalize();
-  return failures == 0 ? 0 : 1;
-}
+int main(int argc, char** argv) { return run_by_mpi(argc, argv, run); }
