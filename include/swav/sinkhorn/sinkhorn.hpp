@@ -6,5 +6,6 @@
 #include "swav/backend/eigen/sinkhorn_passes.hpp"
 #include "swav/backend/eigen/transport_passes.hpp"
 #include "swav/sinkhorn/batch.hpp"
+#include "swav/sinkhorn/divergence.hpp"
 #include "swav/sinkhorn/gradients.hpp"
 #include "swav/sinkhorn/solver.hpp"

@@ -93,7 +93,7 @@ struct DualSide {
 ///   evaluate(device, cost, epsilon, workspace) -> PlanSums
 ///     One read: what rows add to them, and column_sums.
 ///   evaluate_columns(cols, workspace, sums): adds what columns do.
-///   plan, apply, marginal: of TransportResult
+///   plan, apply, marginal, map: of TransportResult
 template <class Device>
 struct TransportPasses;
 

@@ -93,6 +93,20 @@ class TransportResult {
     return Passes::template converted<Scalar>(std::move(result));
   }
 
+  /// Of points: where the transport takes any points z (k x d), those that it was made of or others: k x d rows
+  /// sum_j y_j softmax_j((g_j - c(z, y_j))/epsilon), the entropic map (Pooladian and Niles-Weed 2021). At z = x_i it is
+  /// (P y)_i/(P 1)_i. k m costs and exponentials, O((k + m) d) memory. Throws InvalidInput where a z has no finite
+  /// cost.
+  [[nodiscard]] Matrix map(MatrixView<const Scalar> z) const requires requires(const Cost& points) { points.metric; }
+  {
+    const Cost from_z(z, cost_.y, cost_.metric);
+    typename Device::template Matrix<Potential> result(z.rows, z.cols);
+    const Index stranded = Passes::map(device_, from_z, g.data(), epsilon, MatrixView<Potential>(result));
+    detail::require(stranded < 0, "TransportResult::map: row ", stranded,
+                    " of z found without a finite cost to any point with mass, one wanted");
+    return Passes::template converted<Scalar>(std::move(result));
+  }
+
   /// The sums of P along an axis, without the plan: axis 1 the n row sums, axis 0 the m column sums.
   [[nodiscard]] std::vector<Potential> marginal(int axis) const {
     check_axis(axis);

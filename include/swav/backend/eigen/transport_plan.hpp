@@ -104,6 +104,33 @@ struct TransportPlanPasses {
       as_eigen(out) += partial.middleRows(share * out.rows, out.rows);
   }
 
+  /// out_i = sum_j y_j softmax_j((g_j - C_ij)/epsilon) for a PointCost. Returns a row without an entry that is allowed
+  /// and no NaN, or -1.
+  template <class Scalar, class Metric, class L>
+  static Index map(const Device& device, const PointCost<Scalar, Metric>& cost, const L* g, double epsilon,
+                   MatrixView<L> out) {
+    const RowMatrix<L> y = as_eigen(cost.y).template cast<Accumulator<Scalar>>().template cast<L>();
+    const L inverse = inverse_of(static_cast<L>(epsilon));
+    const Index cols = cost.cols;
+    typename Device::template Buffer<L> points, scratch;
+    const CostRows<PointCost<Scalar, Metric>> rows(cost, points);
+    scratch.reserve(device.shares(cost.rows) * cols);
+    std::vector<Index> stranded(static_cast<std::size_t>(device.shares(cost.rows)), -1);
+    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
+      ArrayMap<L> weights(scratch.data() + share * cols, cols);
+      for (Index i = first; i < first + count; ++i) {
+        weights = ConstArrayMap<L>(g, cols) - rows.load(i, 0, cols, weights.data());
+        const L highest = weights.maxCoeff();
+        weights = ((weights - highest) * inverse).max(lowest_exponent<L>());
+        exponentiate(weights);
+        const L sum = weights.sum();
+        if (!(sum > 0)) stranded[static_cast<std::size_t>(share)] = i;
+        as_eigen(out).row(i).noalias() = weights.matrix() * y / sum;
+      }
+    });
+    return stranded.empty() ? -1 : *std::max_element(stranded.begin(), stranded.end());
+  }
+
   template <class Scalar, class L>
   static RowMatrix<Scalar> converted(RowMatrix<L>&& from) {
     if constexpr (std::is_same_v<Scalar, L>)
