@@ -212,10 +212,8 @@ class TransportSolver {
   [[nodiscard]] L lambda(double rho) const {
     return std::isinf(rho) ? L(1) : static_cast<L>(rho) / (static_cast<L>(rho) + epsilon_);
   }
-  [[nodiscard]] int max_iterations() const { return options_.max_iterations.value_or(10'000); }
-  [[nodiscard]] double tolerance() const {
-    return options_.tolerance.value_or(sizeof(Accumulator<Scalar>) < sizeof(double) ? 1e-6 : 1e-9);
-  }
+  [[nodiscard]] int max_iterations() const { return solve_iterations(options_); }
+  [[nodiscard]] double tolerance() const { return solve_tolerance<Scalar>(options_); }
 
   // A warm start is at epsilon already.
   TransportStatus run_schedule() {

@@ -43,6 +43,8 @@ struct BatchCosts {
 
   [[nodiscard]] Index size() const { return rows > 0 ? stacked.rows / rows : static_cast<Index>(list.size()); }
 
+  [[nodiscard]] bool one_shape() const { return rows > 0 && row_counts.empty() && col_counts.empty(); }
+
   /// Problem k without its padding.
   [[nodiscard]] View operator[](Index k) const {
     if (rows == 0) return at(list, k);

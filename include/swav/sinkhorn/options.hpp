@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "swav/core/error.hpp"
+#include "swav/core/scalar_traits.hpp"
 
 namespace swav {
 
@@ -71,6 +72,15 @@ struct SinkhornOptions {
 };
 
 namespace detail {
+
+/// What `solve` takes where there is no such option.
+[[nodiscard]] inline int solve_iterations(const SinkhornOptions& options) {
+  return options.max_iterations.value_or(10'000);
+}
+template <class Scalar>
+[[nodiscard]] double solve_tolerance(const SinkhornOptions& options) {
+  return options.tolerance.value_or(sizeof(Accumulator<Scalar>) < sizeof(double) ? 1e-6 : 1e-9);
+}
 
 inline void check(const SinkhornOptions& options) {
   const auto positive = [](double value, const char* name) {

@@ -7,6 +7,14 @@
 
 namespace swav::detail {
 
+/// wanted (wanted/old)^(omega - 1), the power by Pade's approximant of orders 1 and 1: positive, and as the power is
+/// near wanted = old, to third order, so that convergence is the same.
+template <class T>
+[[nodiscard]] T relaxed(T wanted, T old, T omega) {
+  if (omega == T(1)) return wanted;
+  return wanted * ((omega * wanted + (T(2) - omega) * old) / ((T(2) - omega) * wanted + omega * old));
+}
+
 /// Sinkhorn's iteration near its limit is a linear fixed-point iteration with some rate eta; over-relaxed by omega its
 /// modes decay at the rates mu of successive over-relaxation, (mu + omega - 1)^2 = eta omega^2 mu, at best omega - 1
 /// for omega = 2/(1 + sqrt(1 - eta)) (Young 1971; Lehmann, von Renesse, Sambale, Uschmajew 2022). Without a fixed
@@ -17,7 +25,7 @@ namespace swav::detail {
 /// omega/(2 - omega) times less. So, once that could be the end, one is put in from time to time.
 class Relaxation {
  public:
-  explicit Relaxation(std::optional<double> fixed) : fixed_(fixed), factor_(fixed.value_or(1)) {}
+  explicit Relaxation(std::optional<double> fixed) : fixed_(fixed) { set_factor(fixed.value_or(1)); }
 
   /// The factor of the next iteration.
   [[nodiscard]] double factor() const { return plain_ > 0 ? 1.0 : factor_; }
@@ -39,15 +47,15 @@ class Relaxation {
     if (observed_ == 0) first_error_ = error;
     // After a plain iteration the overshoot comes back before anything is wrong.
     if (factor_ > 1 && error * (2 - factor_) > 4 * factor_ * first_error_) {
-      if (!fixed_) factor_ = 1 + (factor_ - 1) / 2;
+      if (!fixed_) set_factor(1 + (factor_ - 1) / 2);
       observed_ = 0;
-      plain_ = window();
+      plain_ = window_;
       return;
     }
     ++observed_;
-    if (observed_ == window()) settled_error_ = error;
-    if (observed_ < 2 * window()) return;
-    if (!fixed_) adapt(std::pow(error / settled_error_, 1.0 / window()));
+    if (observed_ == window_) settled_error_ = error;
+    if (observed_ < 2 * window_) return;
+    if (!fixed_) adapt(std::pow(error / settled_error_, 1.0 / window_));
     if (factor_ > 1 && error * (2 - factor_) <= 2 * wanted) plain_ = 1;
     observed_ = 0;
   }
@@ -62,14 +70,17 @@ class Relaxation {
     const double found = 2 / (1 + std::sqrt(1 - eta));
     // Errors of an over-relaxed run swing, so that a few of them can look as if nothing converged.
     const double most = factor_ > 1 ? 1 + factor_ / 2 : 2;
-    factor_ = std::max(factor_, std::min(found, most));
+    set_factor(std::max(factor_, std::min(found, most)));
   }
 
-  // How many iterations a change of the factor is given before the rate is measured, and for measuring it.
-  [[nodiscard]] int window() const { return std::clamp(static_cast<int>(1 / (2 - factor_)), 4, 100); }
+  void set_factor(double factor) {
+    factor_ = factor;
+    window_ = std::clamp(static_cast<int>(1 / (2 - factor)), 4, 100);
+  }
 
   std::optional<double> fixed_;
-  double factor_, first_error_ = 0, settled_error_ = 0;
+  double factor_ = 1, first_error_ = 0, settled_error_ = 0;
+  int window_ = 4;  // iterations that a change of the factor is given before the rate is measured, and for measuring it
   int observed_ = 0;
   int plain_ = 1;  // iterations that are to be plain yet
 };

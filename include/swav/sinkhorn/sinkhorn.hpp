@@ -1,6 +1,7 @@
 // The Sinkhorn solver on the CPU; includes all it needs. In: Eigen matrices. Out: swav::Sinkhorn<Scalar>.
 #pragma once
 
+#include "swav/backend/eigen/batch_passes.hpp"
 #include "swav/backend/eigen/gradient_passes.hpp"
 #include "swav/backend/eigen/product.hpp"
 #include "swav/backend/eigen/sinkhorn_passes.hpp"

@@ -13,6 +13,7 @@
 #include "swav/backend/eigen/kernel_rows.hpp"
 #include "swav/backend/eigen/transport_plan.hpp"
 #include "swav/backend/eigen/transport_rows.hpp"
+#include "swav/sinkhorn/relaxation.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav {
@@ -249,7 +250,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
         continue;
       }
       const L wanted = target * inverse_power(sum, lambda);
-      w.next.data()[j] = relaxed(wanted, old, omega);
+      w.next.data()[j] = detail::relaxed(wanted, old, omega);
       note_factor(w.next.data()[j] / target, update);
       update.residual += sum * std::abs(old - wanted);
       shrink = std::min(shrink, wanted / old);
@@ -435,10 +436,6 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   static L inverse_power(L sum, L lambda) {
     return lambda == L(1) ? L(1) / sum : std::pow(sum, -lambda);
   }
-  template <class L>
-  static L relaxed(L wanted, L old, L omega) {
-    return omega == L(1) ? wanted : wanted * std::pow(wanted / old, omega - L(1));
-  }
 
   // In every other iteration the last rows come first: what the caches still have of the one before is then used before
   // it is displaced.
@@ -461,7 +458,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
           const L target = w.row_target.data()[i + r];
           L& u = w.u.data()[i + r];
           const L wanted = target > 0 ? target * inverse_power(sums[r], lambda) : L(0);
-          u = target > 0 ? relaxed(wanted, u, omega) : L(0);
+          u = target > 0 ? detail::relaxed(wanted, u, omega) : L(0);
           if (!(target > 0)) continue;
           note_factor(u / target, update);
           update.residual += sums[r] * std::abs(u - wanted);
