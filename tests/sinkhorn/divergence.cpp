@@ -79,6 +79,23 @@ TEST_CASE("a divergence says what it cannot do") {
   CHECK_FALSE(apart.converged);
 }
 
+TEST_CASE("the documentation's calls on points are right") {
+  Generator generator(84);
+  const RowMatrix<double> x = normal_matrix(30, 2, generator), y = normal_matrix(20, 2, generator),
+                          z = normal_matrix(7, 2, generator);
+  const std::vector<double> a(30, 1.0 / 30), b(20, 0.05);
+  const SinkhornOptions options{.epsilon = 0.5};
+  // [points]
+  swav::PointCost cost(x, y, swav::Euclidean());  // n x d, m x d; squared distances unless another metric is given
+  auto r = swav::Sinkhorn<double>(options).solve(cost, a, b);
+  swav::RowMatrix<double> moved = r.map(z);  // k x d: where the transport takes any other points
+  auto s = swav::sinkhorn_divergence(cost, a, b, options);
+  double value = s.value;  // 0 where both clouds are equal; s.xy, s.xx, s.yy are the three transports
+  // [points]
+  CHECK(moved.rows() == 7);
+  CHECK(value == doctest::Approx(r.dual_cost - (s.xx.dual_cost + s.yy.dual_cost) / 2));
+}
+
 TEST_CASE_TEMPLATE("the entropic map is the plan's barycentres at its own points", Scalar, float, double) {
   Generator generator(82);
   const RowMatrix<Scalar> x = converted<Scalar>(normal_matrix(60, 3, generator)),
