@@ -3,12 +3,12 @@
 // onednn_products_BxKxV, all at dimension 128; or the argument "memory". Out: seconds; or the loss's peak memory in MB
 // above its inputs at B 4096, K 3000, 8 views.
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <vector>
 
 #include "line_protocol.hpp"
 #include "random_data.hpp"
+#include "resident.hpp"
 #include "swav/backend/eigen/onednn_product.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 
@@ -66,23 +66,15 @@ bench::Case products(Shape shape) {
   };
 }
 
-/// A line of /proc/self/status, in MB.
-double resident(const char* name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;)
-    if (double kilobytes = 0; word == name && status >> kilobytes) return kilobytes / 1024;
-  return 0;
-}
-
 int report_memory() {
   const Shape shape{4096, 3000, 8};
   const RowMatrix<float> z = bench::random_matrix(shape.views * shape.samples, dimension, 1);
   const PrototypeBank<float> bank(shape.prototypes, dimension, 2);
-  const double before = resident("VmRSS:");
+  const double before = bench::resident("VmRSS:");
   SwappedPredictionLoss<float> solver;
   SwappedPredictionStep<float, EigenDevice> step;
   for (int call = 0; call < 2; ++call) solver.step_into(z, bank, shape.views, step);
-  std::cout << "memory " << resident("VmHWM:") - before << std::endl;
+  std::cout << "memory " << bench::resident("VmHWM:") - before << std::endl;
   return 0;
 }
 
