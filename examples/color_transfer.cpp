@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -27,6 +28,8 @@ struct Picture {
   std::vector<unsigned char> rgb;
 };
 
+using Jpeg = std::unique_ptr<void, decltype(&tjDestroy)>;
+
 void check(int status, const std::string& what) {
   if (status != 0) throw std::runtime_error(what + ": " + tjGetErrorStr());
 }
@@ -35,26 +38,24 @@ Picture read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::vector<unsigned char> bytes(std::istreambuf_iterator<char>(file), {});
   if (bytes.empty()) throw std::runtime_error(path + ": cannot be read");
-  const tjhandle jpeg = tjInitDecompress();
+  const Jpeg jpeg(tjInitDecompress(), tjDestroy);
   int width = 0, height = 0, sampling = 0, space = 0;
-  check(tjDecompressHeader3(jpeg, bytes.data(), bytes.size(), &width, &height, &sampling, &space), path);
-  Picture picture{height, width, std::vector<unsigned char>(static_cast<std::size_t>(width) * height * 3)};
-  check(tjDecompress2(jpeg, bytes.data(), bytes.size(), picture.rgb.data(), width, 0, height, TJPF_RGB, 0), path);
-  tjDestroy(jpeg);
+  check(tjDecompressHeader3(jpeg.get(), bytes.data(), bytes.size(), &width, &height, &sampling, &space), path);
+  Picture picture{height, width, std::vector<unsigned char>(static_cast<std::size_t>(3 * Index{width} * height))};
+  check(tjDecompress2(jpeg.get(), bytes.data(), bytes.size(), picture.rgb.data(), width, 0, height, TJPF_RGB, 0), path);
   return picture;
 }
 
 void write(const Picture& picture, const std::string& path) {
-  const tjhandle jpeg = tjInitCompress();
+  const Jpeg jpeg(tjInitCompress(), tjDestroy);
   unsigned char* bytes = nullptr;
   unsigned long size = 0;
-  check(tjCompress2(jpeg, picture.rgb.data(), static_cast<int>(picture.width), 0, static_cast<int>(picture.height),
-                    TJPF_RGB, &bytes, &size, TJSAMP_444, 88, 0),
+  check(tjCompress2(jpeg.get(), picture.rgb.data(), static_cast<int>(picture.width), 0,
+                    static_cast<int>(picture.height), TJPF_RGB, &bytes, &size, TJSAMP_444, 88, 0),
         path);
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes), static_cast<std::streamsize>(size));
   tjFree(bytes);
-  tjDestroy(jpeg);
   if (!file.flush()) throw std::runtime_error(path + ": cannot be written");
 }
 
