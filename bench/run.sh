@@ -9,8 +9,8 @@ source examples/packages.sh
 swav_install "${swav_build_packages[@]}" python3 python3-venv python3-dev
 if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 cmake --preset bench --log-level=WARNING
-cmake --build --preset bench -j "$(nproc)" --target bench_codes bench_loss bench_training_step bench_resnet_step bench_peak bench_raw_pixels \
-  bench_transport bench_batch
+cmake --build --preset bench -j "$(nproc)" --target bench_codes bench_loss bench_training_step \
+  bench_resnet_step bench_peak bench_raw_pixels bench_transport bench_batch bench_points
 
 python=${SWAV_PYTHON:-build-bench/venv/bin/python}
 if [[ -z ${SWAV_PYTHON:-} ]]; then

@@ -144,8 +144,9 @@ def write(options, name, text, results):
     stored.write_text(json.dumps(everything, indent=1) + "\n")
 
     begin, end = (f"<!-- bench/run_cpu.py --only {name}: {edge} -->" for edge in ("begin", "end"))
-    head = (f"`bash bench/run.sh --only {name}`: {machine['cpu']}, {machine['threads']} threads, {versions}, "
-            f"{machine['date']}, load average {machine['load']}, {machine['rounds']} rounds.")
+    facts = [machine["cpu"], f"{machine['threads']} threads", versions, machine["date"],
+             f"load average {machine['load']}", f"{machine['rounds']} rounds"]
+    head = f"`bash bench/run.sh --only {name}`: {', '.join(fact for fact in facts if fact)}."
     page = ROOT / "docs/results.md"
     before, found, rest = page.read_text().partition(begin)
     after = rest.partition(end)[2] if found else "\n"
@@ -167,6 +168,7 @@ PARTS = {
     "steps": Part("Training steps, bf16", time_steps, PYTORCH),
     "transport": Part("Optimal transport to an L1 marginal error of 1e-6, double", transport_parts.time_solve, SOLVERS),
     "batch": Part("Batches of optimal transport, float", transport_parts.time_batch, SOLVERS),
+    "points": Part("Optimal transport of points, costs not stored, double", transport_parts.time_points, {}),
 }
 
 

@@ -2,6 +2,7 @@
 
 In: programs and peers behind the line protocol. Out: Markdown tables, figures, a picture in docs/results/.
 """
+import math
 import os
 import pathlib
 import subprocess
@@ -77,6 +78,25 @@ def time_batch(options, programs, peers):
             "and its iterations are the mean.\n\n" +
             table(["n x m x problems", "ms", "OTT ms", "OTT log ms", "POT ms", "POT log ms", "OTT / ours", "iterations",
                    "OTT's"], rows))
+    return text, results
+
+
+def time_points(options, programs, peers):
+    ours = programs("points")
+    rows, results = [], {}
+    for n in (1000, 5000, 20000):
+        cases = [f"points_{n}"] + ([f"matrix_{n}"] if n <= 5000 else [])
+        in_turn(options.rounds, [(ours, case, 1) for case in cases], SECONDS)
+        t, stored = ours.least[f"points_{n}"], ours.least.get(f"matrix_{n}", math.nan)
+        memory = float(subprocess.run([str(options.build / "bench/bench_points"), "memory", str(n)], check=True,
+                                      text=True, capture_output=True).stdout.split()[1])
+        rows.append([f"{n}", milliseconds(t), iterations(ours, f"points_{n}"), f"{memory:.0f}",
+                     milliseconds(stored), f"{8e-6 * n * n:.0f}"])
+        results[n] = dict(seconds=t, stored=stored, memory_megabytes=memory)
+    text = ("Points in 3 dimensions, squared Euclidean distances, epsilon 1e-2 of the largest, marginal error 1e-6. On "
+            "points nothing of n x n is stored; on `cost_matrix` of them the matrix is, and its float kernel beside.\n\n" +
+            table(["n a side", "ms", "iterations", "peak MB above the points", "ms with the matrix", "MB of the matrix"],
+                  rows))
     return text, results
 
 
