@@ -364,3 +364,30 @@ TEST_CASE("the call that docs/sinkhorn.md shows") {
   CHECK(largest_difference(moved, RowMatrix<double>(plan * x)) <= 1e-14);
   CHECK(sum_of_differences(row_sums, a) <= 1e-9);
 }
+
+TEST_CASE("adaptive relaxation converges wherever plain iterations do, and seldom takes more of them") {
+  Generator generator(77);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  long plain_total = 0, adaptive_total = 0;
+  for (int draw = 0; draw < 150; ++draw) {
+    const Index n = 2 + draw % 37, m = 2 + draw % 53, d = 1 + draw % 3;
+    const RowMatrix<double> x = normal_matrix(n, d, generator), y = normal_matrix(m, d, generator);
+    Problem problem{draw % 3 == 0   ? cost_matrix(swav::PointCost(x, y, swav::Cosine{}))
+                    : draw % 3 == 1 ? cost_matrix(swav::PointCost(x, y))
+                                    : RowMatrix<double>(RowMatrix<double>::NullaryExpr(
+                                          n, m, [&] { return uniform(generator) < 0.5 ? 0.0 : 1.0; })),
+                    random_masses(n, generator), random_masses(m, generator)};
+    SinkhornOptions options{.epsilon = problem.cost.maxCoeff() * std::pow(10.0, -0.5 - 1.5 * uniform(generator)) + 1e-9,
+                            .max_iterations = 20'000,
+                            .tolerance = 1e-8};
+    const Result adaptive = solve(problem, options);
+    options.relaxation = 1;
+    const Result plain = solve(problem, options);
+    if (!plain.converged) continue;
+    CHECK(adaptive.converged);
+    CHECK(adaptive.iterations <= 2 * plain.iterations + 50);
+    plain_total += plain.iterations;
+    adaptive_total += adaptive.iterations;
+  }
+  CHECK(2 * adaptive_total < plain_total);
+}

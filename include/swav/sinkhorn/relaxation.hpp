@@ -55,7 +55,7 @@ class Relaxation {
     ++observed_;
     if (observed_ == window_) settled_error_ = error;
     if (observed_ < 2 * window_) return;
-    if (!fixed_) adapt(std::pow(error / settled_error_, 1.0 / window_));
+    if (!fixed_) adapt(std::pow(error / settled_error_, 1.0 / window_), error);
     if (factor_ > 1 && error * (2 - factor_) <= 2 * wanted) plain_ = 1;
     observed_ = 0;
   }
@@ -63,14 +63,17 @@ class Relaxation {
  private:
   static constexpr double largest_move_wanted = 1;
 
-  void adapt(double rate) {
+  void adapt(double rate, double error) {
     const double best = factor_ - 1;
     if (!(rate < 1) || rate <= best + (1 - best) * 0.05) return;
     const double eta = std::min((rate + best) * (rate + best) / (factor_ * factor_ * rate), 1 - 1e-8);
     const double found = 2 / (1 + std::sqrt(1 - eta));
     // Errors of an over-relaxed run swing, so that a few of them can look as if nothing converged.
     const double most = factor_ > 1 ? 1 + factor_ / 2 : 2;
-    set_factor(std::max(factor_, std::min(found, most)));
+    // The overshoot, omega/(2 - omega) times a plain iteration's error, is not to reach all of the mass: far from the
+    // limit nothing leads back from there.
+    const double plain = error * (2 - factor_) / factor_;
+    set_factor(std::max(factor_, std::min({found, most, 2 / (1 + plain)})));
   }
 
   void set_factor(double factor) {
