@@ -167,6 +167,21 @@ TEST_CASE_TEMPLATE("gradients with respect to points are the value's differences
   }
 }
 
+TEST_CASE_TEMPLATE("gradients of a divergence are its differences", Metric, SquaredEuclidean, Cosine) {
+  for (const Sides sides : {all_sides.front(), Sides{0.6, 0.6}}) {
+    Problem p = random_problem(11);
+    const auto divergence = [&] {
+      return sinkhorn_divergence(PointCost(p.x, p.y, Metric{}), p.a, p.b, options_for(sides));
+    };
+    const auto value = [&] { return divergence().value; };
+    const auto result = divergence();
+    REQUIRE(result.converged);
+    const RowMatrix<double> by_x = gradient_x(result), by_y = gradient_y(result);
+    for (Index i = 0; i < p.x.size(); i += 4) check_close(by_x.data()[i], difference(p.x.data()[i], value));
+    for (Index j = 0; j < p.y.size(); j += 3) check_close(by_y.data()[j], difference(p.y.data()[j], value));
+  }
+}
+
 TEST_CASE("gradients through the plan are differences of what is made from it") {
   for (const Sides sides : all_sides) {
     CAPTURE(sides.rho_a);

@@ -8,6 +8,7 @@
 #include "swav/core/device.hpp"
 #include "swav/core/error.hpp"
 #include "swav/core/matrix_view.hpp"
+#include "swav/sinkhorn/gradients.hpp"
 #include "swav/sinkhorn/options.hpp"
 #include "swav/sinkhorn/point_cost.hpp"
 #include "swav/sinkhorn/solver.hpp"
@@ -53,6 +54,35 @@ template <class Scalar, class Metric, class Device = EigenDevice>
     if (transport->status == TransportStatus::infeasible) result.value = std::numeric_limits<double>::infinity();
   }
   return result;
+}
+
+namespace detail {
+
+/// Of -OT(z, z)/2 with respect to the points z, which are on both sides.
+template <class Transport, class Matrix>
+void subtract_half_of_own(const Transport& own, Matrix& gradient) {
+  const Matrix by_first = gradient_x(own), by_second = gradient_y(own);
+  for (Index i = 0; i < gradient.size(); ++i) gradient.data()[i] -= (by_first.data()[i] + by_second.data()[i]) / 2;
+}
+
+}  // namespace detail
+
+/// The derivative of a divergence with respect to the points x (n x d), by the envelope theorem; of a symmetric metric.
+template <class Scalar, DifferentiableMetric<PotentialScalar<Scalar>> Metric, class Device>
+[[nodiscard]] typename Device::template Matrix<Scalar> gradient_x(
+    const SinkhornDivergence<Scalar, Metric, Device>& divergence) {
+  typename Device::template Matrix<Scalar> gradient = gradient_x(divergence.xy);
+  detail::subtract_half_of_own(divergence.xx, gradient);
+  return gradient;
+}
+
+/// The same with respect to the points y (m x d).
+template <class Scalar, DifferentiableMetric<PotentialScalar<Scalar>> Metric, class Device>
+[[nodiscard]] typename Device::template Matrix<Scalar> gradient_y(
+    const SinkhornDivergence<Scalar, Metric, Device>& divergence) {
+  typename Device::template Matrix<Scalar> gradient = gradient_y(divergence.xy);
+  detail::subtract_half_of_own(divergence.yy, gradient);
+  return gradient;
 }
 
 }  // namespace swav
