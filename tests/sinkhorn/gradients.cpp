@@ -238,6 +238,31 @@ TEST_CASE("a mask stays out of the gradients through the plan, and forbidden pai
   CHECK_THROWS_AS((void)plan_gradients(sinkhorn.solve(cost, p.a, p.b), RowMatrix<double>(7, 4)), InvalidInput);
 }
 
+TEST_CASE("gradients of any size, and of points of any size") {
+  const Problem p = random_problem(12);
+  const RowMatrix<double> cost = cost_matrix(PointCost(p.x, p.y));
+  const auto result = Sinkhorn<double>(options_for({infinity, infinity})).solve(cost, p.a, p.b);
+  Generator generator(13);
+  const RowMatrix<double> weights = normal_matrix(7, 5, generator);
+  const RowMatrix<double> wanted = plan_gradients(result, weights).cost;
+  for (const double scale : {1e-200, 1e200}) {
+    const auto found = plan_gradients(result, RowMatrix<double>(weights * scale));
+    CHECK(found.converged);
+    CHECK((found.cost / scale - wanted).cwiseAbs().maxCoeff() <= 1e-9);
+  }
+  RowMatrix<double> broken = weights;
+  broken(2, 2) = std::nan("");
+  CHECK_THROWS_AS((void)plan_gradients(result, broken), InvalidInput);
+  CHECK_THROWS_AS((void)plan_gradients(result, weights, {.max_iterations = -1}), InvalidInput);
+
+  const RowMatrix<double> by_x = gradient_x(Sinkhorn<double>({.epsilon = 0.1}).solve(PointCost(p.x, p.y, Cosine{})));
+  for (const double scale : {1e-200, 1e160}) {
+    const RowMatrix<double> x = p.x * scale, y = p.y * scale;
+    const RowMatrix<double> scaled = gradient_x(Sinkhorn<double>({.epsilon = 0.1}).solve(PointCost(x, y, Cosine{})));
+    CHECK((scaled * scale - by_x).cwiseAbs().maxCoeff() <= 1e-9);
+  }
+}
+
 TEST_CASE("gradients do not depend on the thread count, and float has them, too") {
   Generator generator(8);
   const RowMatrix<double> x = normal_matrix(200, 2, generator), y = normal_matrix(300, 2, generator);

@@ -220,11 +220,11 @@ TEST_CASE("points that make no cost are named errors, and leave the result as it
   const RowMatrix<double> large_x = 1e200 * x, small_y = 1e-200 * y;
   CHECK(largest_difference(sinkhorn.solve(PointCost(large_x, small_y, Cosine())).plan(),
                            sinkhorn.solve(PointCost(x, y, Cosine())).plan()) <= 1e-12);
-  const RowMatrix<double> odd = normal_matrix(5, 3, generator), none(5, 0);
+  const RowMatrix<double> odd = normal_matrix(5, 3, generator), none(5, 0), empty(0, 2);
   CHECK_THROWS_WITH_AS(PointCost(x, odd), doctest::Contains("2 and 3"), InvalidInput);
   CHECK_THROWS_AS(PointCost(none, none), InvalidInput);
   CHECK_THROWS_AS(sinkhorn.solve(PointCost(x, y), std::vector<double>(5, 0.2)), InvalidInput);
-  CHECK_THROWS_AS(sinkhorn.solve(PointCost(RowMatrix<double>(0, 2), y)), InvalidInput);
+  CHECK_THROWS_AS(sinkhorn.solve(PointCost(empty, y)), InvalidInput);
 }
 
 TEST_CASE("Gaussians in the plane have their closed form") {

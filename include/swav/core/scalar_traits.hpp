@@ -25,7 +25,8 @@ using Accumulator = typename ScalarTraits<Scalar>::accumulator;
 
 template <class T>
 concept HasScalarTraits = requires {
-  requires std::floating_point<typename ScalarTraits<T>::accumulator>;
+  // Not std::floating_point, by which ScalarTraits is constrained: g++ 12 then sees a circle at times.
+  requires std::is_floating_point_v<typename ScalarTraits<T>::accumulator>;
   { ScalarTraits<T>::stores_kernel } -> std::convertible_to<bool>;
 };
 

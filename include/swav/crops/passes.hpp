@@ -1,6 +1,7 @@
 // The pass group of the crops. In: an image, a crop's plan. Out: the crop, planar and normalised.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "swav/crops/geometry.hpp"
@@ -42,6 +43,9 @@ struct CropPlan {
   CropPlan plan{.box = {0, 0, height, width}, .size = size, .interpolation = interpolation};
   plan.resized_height = resized(height, width);
   plan.resized_width = resized(width, height);
+  detail::require(std::max(plan.resized_height, plan.resized_width) <= 1'000'000, "center_crop: image of ", height,
+                  " x ", width, " pixels to be resized to ", plan.resized_height, " x ", plan.resized_width,
+                  " found, at most 1000000 a side wanted");
   plan.window_top = middle(plan.resized_height);
   plan.window_left = middle(plan.resized_width);
   return plan;

@@ -59,6 +59,8 @@ class TransportSolver {
     result.errors.clear();
     result.iterations = 0;
     result.marginal_error = std::numeric_limits<double>::infinity();
+    result.status = TransportStatus::stopped;  // should a callback throw
+    result.converged = false;
     const bool infeasible =
         (summary_.stranded_row && std::isinf(options_.rho_a)) || (stranded_column_ && std::isinf(options_.rho_b));
     finish(infeasible ? TransportStatus::infeasible : run_schedule());
@@ -200,6 +202,7 @@ class TransportSolver {
     if (group_.size() == 1) return rows;
     group_.sum(workspace_.column_sums.data(), cost_->cols);
     group_.sum(&rows.residual, 1);
+    group_.sum(&rows.mass, 1);
     const bool sound = rows.lowest > 0 && rows.highest < std::numeric_limits<L>::infinity();
     L seen[] = {sound ? -rows.lowest : L(0), sound ? rows.highest : std::numeric_limits<L>::infinity()};
     group_.maximum(seen, 2);
@@ -260,6 +263,11 @@ class TransportSolver {
     }
   }
 
+  // A part of the mass, or of the plan's where that is larger, as it can be in an unbalanced problem.
+  [[nodiscard]] double relative_error(const FactorUpdate<L>& rows, const FactorUpdate<L>& columns) const {
+    return static_cast<double>((rows.residual + columns.residual) / (balanced() ? mass_ : std::max(mass_, rows.mass)));
+  }
+
   template <class Kernel>
   Ending run_with_kernel(double wanted) {
     // Products of factors at both limits leave e^(-range/3) of what the smallest normal number would miss.
@@ -283,7 +291,7 @@ class TransportSolver {
       const FactorUpdate<L> rows = merged(Passes::iterate(device_, kernel, lambda(options_.rho_a), omega, workspace_));
       const FactorUpdate<L> columns = Passes::update_columns(cost_->cols, lambda(options_.rho_b), omega, workspace_);
       const L lowest = std::min(rows.lowest, columns.lowest), highest = std::max(rows.highest, columns.highest);
-      const double error = static_cast<double>((rows.residual + columns.residual) / mass_);
+      const double error = relative_error(rows, columns);
       if (!(std::isfinite(error) && lowest > 0 && highest < std::numeric_limits<L>::infinity())) {
         // v is as it was, and sound.
         ++result_->iterations;
@@ -330,7 +338,7 @@ class TransportSolver {
       }
       const FactorUpdate<L> columns =
           Passes::log_update_columns(cost_->cols, epsilon_, lambda(options_.rho_b), omega, workspace_);
-      const double error = static_cast<double>((rows.residual + columns.residual) / mass_);
+      const double error = relative_error(rows, columns);
       if (!std::isfinite(error) || !std::isfinite(columns.largest_move)) return Ending::failed;
       if (const std::optional<Ending> ending = note(error, wanted)) return *ending;
       relaxation_.observe(error, wanted, static_cast<double>(columns.largest_move));
@@ -404,12 +412,15 @@ class TransportSolver {
     result.mass = static_cast<double>(sums.mass);
     result.entropy = static_cast<double>(sums.entropy);
     result.transport_cost = static_cast<double>(sums.cost);
-    if (balanced() || !(sums.mass > 0)) {
-      // Of the potentials themselves, whatever the kernel's storage has rounded on the way to them.
+    // Of the potentials themselves, whatever the kernel's storage has rounded on the way to them.
+    const L exact_error =
+        (std::isinf(options_.rho_a) ? sums.error_a : L(0)) + (std::isinf(options_.rho_b) ? sums.error_b : L(0));
+    const auto error = static_cast<double>(exact_error / std::max(mass_, sums.mass));
+    if (status == TransportStatus::converged && error > 2 * tolerance()) status = TransportStatus::numerical_error;
+    if (balanced() || !(sums.mass > 0))
       result.marginal_error = static_cast<double>((sums.error_a + sums.error_b) / mass_);
-      if (status == TransportStatus::converged && result.marginal_error > 2 * tolerance())
-        status = TransportStatus::numerical_error;
-    }
+    else
+      result.marginal_error = std::max(result.marginal_error, error);
     const L divergence = -sums.entropy - sums.log_a - sums.log_b - sums.mass + mass_ * mass_b_;
     L regularized = sums.cost + epsilon_ * divergence;
     if (std::isfinite(options_.rho_a)) regularized += static_cast<L>(options_.rho_a) * sums.divergence_a;

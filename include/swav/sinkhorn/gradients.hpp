@@ -154,11 +154,14 @@ template <class Scalar, class Device, class Cost, class Group>
   using L = PotentialScalar<Scalar>;
   using Passes = GradientPasses<Device>;
   using Vector = std::vector<L>;
+  constexpr L infinity = std::numeric_limits<L>::infinity();
   const Index n = result.cost().rows, m = result.cost().cols;
   detail::require(grad_plan.rows == n && grad_plan.cols == m, "plan_gradients: grad_plan of shape ", grad_plan.rows,
                   " x ", grad_plan.cols, " found, ", n, " x ", m, " wanted");
   detail::require(options.tolerance > 0, "PlanGradientOptions.tolerance: ", options.tolerance,
                   " found, a value > 0 wanted");
+  detail::require(options.max_iterations >= 0, "PlanGradientOptions.max_iterations: ", options.max_iterations,
+                  " found, 0 or more wanted");
   const auto& device = result.device();
   const auto epsilon = static_cast<L>(result.epsilon);
   auto plan = Passes::template plan<L>(device, result.cost(), result.f.data(), result.g.data(), result.epsilon);
@@ -205,6 +208,17 @@ template <class Scalar, class Device, class Cost, class Group>
       for (L& value : x) value -= mean / mass;
   };
 
+  // Scaled by the largest entry, so that no square leaves the range.
+  L scale = 0;
+  for (const Vector* sums : {&row_sums, &rest})
+    for (const L value : *sums) scale = std::max(scale, std::isfinite(value) ? std::abs(value) : infinity);
+  result.group().maximum(&scale, 1);
+  detail::require(std::isfinite(scale),
+                  "plan_gradients: grad_plan with a NaN or infinite entry found, finite ones wanted");
+  if (!(scale > 0)) scale = 1;
+  for (Vector* sums : {&row_sums, &rest})
+    for (L& value : *sums) value /= scale;
+
   PlanGradients<Scalar, Device> gradients;
   const Vector carried = transposed_times(divided(row_sums, row_diagonal));
   for (std::size_t j = 0; j < cols; ++j) rest[j] -= carried[j];
@@ -236,6 +250,8 @@ template <class Scalar, class Device, class Cost, class Group>
   Vector alpha = times(beta);
   for (std::size_t i = 0; i < rows; ++i) alpha[i] = row_sums[i] - alpha[i];
   alpha = divided(std::move(alpha), row_diagonal);
+  for (Vector* values : {&alpha, &beta})
+    for (L& value : *values) value *= scale;
   Passes::plan_gradient(device, grad_plan, alpha.data(), beta.data(), epsilon, plan);
   gradients.cost = TransportPasses<Device>::template converted<Scalar>(std::move(plan));
   // dL/da_i = alpha_i d(r_i)/d(a_i) of the marginal r: r_i = a_i exp(-f~_i/rho_a) where a is not held exactly.

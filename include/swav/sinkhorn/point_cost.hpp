@@ -2,6 +2,7 @@
 // that Sinkhorn::solve takes in place of a matrix.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <type_traits>
@@ -59,30 +60,36 @@ struct Euclidean {
 struct Cosine {
   template <class L>
   L operator()(VectorView<const L> x, VectorView<const L> y) const {
-    const auto [cosine, norm] = cosine_and_norm(x, y);
-    return 1 - cosine;
+    const L norms = norm(x) * norm(y);
+    if (!(norms > 0)) return 1;
+    L dot = 0;
+    for (Index k = 0; k < x.size; ++k) dot += (x[k] / largest(x)) * (y[k] / largest(y));
+    return 1 - dot / norms;
   }
   template <class L>
   void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
-    const auto [cosine, norm] = cosine_and_norm(x, y);
-    if (!(norm > 0)) return;
-    L squares = 0;
-    for (Index k = 0; k < x.size; ++k) squares += x[k] * x[k];
-    for (Index k = 0; k < x.size; ++k) out[k] -= weight * (y[k] / norm - cosine * x[k] / squares);
+    const L norm_x = norm(x), norm_y = norm(y), cosine = 1 - (*this)(x, y);
+    if (!(norm_x * norm_y > 0)) return;
+    const L scale_x = largest(x), scale_y = largest(y);
+    for (Index k = 0; k < x.size; ++k)
+      out[k] -= weight / norm_x * (y[k] / scale_y / norm_y - cosine * (x[k] / scale_x) / norm_x) / scale_x;
   }
 
  private:
-  // The second is |x| |y|.
   template <class L>
-  static std::pair<L, L> cosine_and_norm(VectorView<const L> x, VectorView<const L> y) {
-    L dot = 0, squares_x = 0, squares_y = 0;
-    for (Index k = 0; k < x.size; ++k) {
-      dot += x[k] * y[k];
-      squares_x += x[k] * x[k];
-      squares_y += y[k] * y[k];
-    }
-    const L norm = std::sqrt(squares_x) * std::sqrt(squares_y);
-    return {norm > 0 ? dot / norm : L(0), norm};
+  static L largest(VectorView<const L> x) {
+    L largest = 0;
+    for (const L value : x) largest = std::max(largest, std::abs(value));
+    return largest;
+  }
+  // Of x over its largest entry, so that no square leaves the range.
+  template <class L>
+  static L norm(VectorView<const L> x) {
+    const L scale = largest(x);
+    L squares = 0;
+    if (scale > 0)
+      for (const L value : x) squares += (value / scale) * (value / scale);
+    return std::sqrt(squares);
   }
 };
 
@@ -108,10 +115,11 @@ struct PointCost {
   [[nodiscard]] Index size() const { return rows * cols; }
 };
 
-/// PointCost(x, y, metric) of matrices.
+/// PointCost(x, y, metric) of matrices; not of temporary ones, which would be gone before they are read.
 template <class Points, class Other, class Metric = SquaredEuclidean>
-requires requires(Points& points) { points.data(); }
-PointCost(Points&&, Other&&, Metric = {})
-    ->PointCost<std::remove_cvref_t<decltype(*std::declval<Points&>().data())>, Metric>;
+requires(std::is_lvalue_reference_v<Points>&& std::is_lvalue_reference_v<Other>&& requires(Points& points) {
+  points.data();
+}) PointCost(Points&&, Other&&, Metric = {})
+->PointCost<std::remove_cvref_t<decltype(*std::declval<Points&>().data())>, Metric>;
 
 }  // namespace swav

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "swav/comm/communicator.hpp"
@@ -88,7 +89,8 @@ class Sinkhorn {
     solve_into(cost, a, b, result, warm);
     return result;
   }
-  template <std::same_as<Matrix> Temporary>
+  template <class Temporary>
+  requires std::same_as<std::remove_const_t<Temporary>, Matrix>
   [[nodiscard]] Result solve(Temporary&& cost, VectorView<const Scalar> a = {}, VectorView<const Scalar> b = {},
                              const Result* warm = nullptr) {
     auto owned = std::make_shared<const Matrix>(std::forward<Temporary>(cost));

@@ -35,6 +35,7 @@ struct CostSummary {
 template <class L>
 struct FactorUpdate {
   L residual{};             ///< L1 change of the plan's marginal that an update without relaxation makes
+  L mass{};                 ///< of the plan after it; of an update of rows
   L lowest{1}, highest{1};  ///< extremes of factor/mass after it
   L largest_move{};         ///< the largest |log(updated/old)|, without relaxation
 };

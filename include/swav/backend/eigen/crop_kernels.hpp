@@ -143,7 +143,7 @@ void write_row(const float* __restrict row, Index count, float gain, float offse
 /// To whole levels of 255.
 inline void round_row(float* __restrict row, Index count) {
   for (Index x = 0; x < count; ++x)
-    row[x] = static_cast<float>(static_cast<int>(row[x] * 255.0f + 0.5f)) * (1.0f / 255.0f);
+    row[x] = static_cast<float>(static_cast<int>(clamp_unit(row[x]) * 255.0f + 0.5f)) * (1.0f / 255.0f);
 }
 
 /// out[x] = weights[0] center[x] + sum over k of weights[k] (before(k)[x] + after(k)[x]), k = 1 .. Radius, where the

@@ -311,6 +311,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
         const L weight = std::exp(std::log(mass) + unbalanced + relaxed - log_sum);
         if (omega != L(1)) note_move(move, update);
         update.residual += std::abs(std::exp(std::log(mass) + unbalanced) * std::expm1(relaxed));
+        update.mass += std::exp(std::log(mass) + unbalanced + relaxed);
         sums += weight * scratch;
       }
       w.shares.data()[share].update = update;
@@ -462,6 +463,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
           if (!(target > 0)) continue;
           note_factor(u / target, update);
           update.residual += sums[r] * std::abs(u - wanted);
+          update.mass += sums[r] * u;
         }
         products.add(entries, rows, w.u.data() + i);
       }
@@ -493,6 +495,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       total += ConstArray<L>(w.partial_sums.data() + share * cols, cols);
       const FactorUpdate<L>& part = w.shares.data()[share].update;
       update.residual += part.residual;
+      update.mass += part.mass;
       note_factor(part.lowest, update);
       note_factor(part.highest, update);
       note_move(part.largest_move, update);

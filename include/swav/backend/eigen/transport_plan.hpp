@@ -72,10 +72,13 @@ struct TransportPlanPasses {
     const CostRows<Cost> rows(cost, points);
     scratch.reserve(device.shares(cost.rows) * cost.cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      for (Index i = first; i < first + count; ++i)
-        ArrayMap<Scalar>(out.row(i), out.cols) = rows.load(i, 0, cost.cols, scratch.data() + share * cost.cols)
-                                                     .template cast<Accumulator<Scalar>>()
-                                                     .template cast<Scalar>();
+      for (Index i = first; i < first + count; ++i) {
+        const ConstArrayMap<L> row = rows.load(i, 0, cost.cols, scratch.data() + share * cost.cols);
+        ArrayMap<Scalar> entries(out.row(i), out.cols);
+        entries = row.template cast<Accumulator<Scalar>>().template cast<Scalar>();
+        require(CostRows<Cost>::may_forbid || (entries.template cast<Accumulator<Scalar>>() * 0).isZero(0),
+                "cost_matrix: a cost between finite and infinite found in row ", i, ", finite costs wanted");
+      }
     });
   }
 
@@ -157,11 +160,17 @@ struct TransportPlanPasses {
   }
 
  private:
+  // (1 + d) log(1 + d) - d without cancellation.
+  template <class L>
+  static L relative_divergence(L d) {
+    if (std::abs(d) < L(1e-3)) return d * d * (L(1) / 2 - d * (L(1) / 6 - d * (L(1) / 12 - d / 20)));
+    return d > L(-1) ? (1 + d) * std::log1p(d) - d : L(1);
+  }
   template <class L>
   static void add_marginal(L sum, L mass, L& error, L& log_mass, L& divergence) {
     error += std::abs(sum - mass);
     if (mass > 0) log_mass += sum * std::log(mass);
-    divergence += mass - sum + (sum > 0 && mass > 0 ? sum * std::log(sum / mass) : L(0));
+    divergence += mass > 0 ? mass * relative_divergence((sum - mass) / mass) : -sum;
   }
 
   // A part of row i, from column `first` on, with 3 count elements of scratch. Where the plan is 0 its exponent is
