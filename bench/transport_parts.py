@@ -92,7 +92,7 @@ def time_points(options, programs, peers):
                                       text=True, capture_output=True).stdout.split()[1])
         rows.append([f"{n}", milliseconds(t), iterations(ours, f"points_{n}"), f"{memory:.0f}",
                      milliseconds(stored), f"{8e-6 * n * n:.0f}"])
-        results[n] = dict(seconds=t, stored=stored, memory_megabytes=memory)
+        results[str(n)] = dict(seconds=t, stored=stored, memory_megabytes=memory)
     text = ("Points in 3 dimensions, squared Euclidean distances, epsilon 1e-2 of the largest, marginal error 1e-6. On "
             "points nothing of n x n is stored; on `cost_matrix` of them the matrix is, and its float kernel beside.\n\n" +
             table(["n a side", "ms", "iterations", "peak MB above the points", "ms with the matrix", "MB of the matrix"],
