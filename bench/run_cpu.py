@@ -146,7 +146,8 @@ def write(options, name, text, results):
     begin, end = (f"<!-- bench/run_cpu.py --only {name}: {edge} -->" for edge in ("begin", "end"))
     facts = [machine["cpu"], f"{machine['threads']} threads", versions, machine["date"],
              f"load average {machine['load']}", f"{machine['rounds']} rounds"]
-    head = f"`bash bench/run.sh --only {name}`: {', '.join(fact for fact in facts if fact)}."
+    sizes = f" --points {options.points}" if name == "transport" else ""
+    head = f"`bash bench/run.sh --only {name}{sizes}`: {', '.join(fact for fact in facts if fact)}."
     page = ROOT / "docs/results.md"
     before, found, rest = page.read_text().partition(begin)
     after = rest.partition(end)[2] if found else "\n"

@@ -1,4 +1,4 @@
-// The multi-crop sampler on the CPU. In: an image in memory and a key. Out: its random views, planar and normalised.
+// The multi-crop sampler on the CPU. In: an image in memory and a key. Out: its random views, normalised.
 #pragma once
 
 #include "swav/backend/eigen/crop_passes.hpp"

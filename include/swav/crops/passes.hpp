@@ -1,4 +1,4 @@
-// The pass group of the crops. In: an image, a crop's plan. Out: the crop, planar and normalised.
+// The pass group of the crops. In: an image, a crop's plan. Out: the crop, normalised.
 #pragma once
 
 #include <algorithm>

@@ -373,10 +373,10 @@ class TransportSolver {
   }
 
   L dual(L mass) {
-    DualSide<L> rows = Passes::dual_side(workspace_.a, workspace_.f, cost_->rows, epsilon_, options_.rho_a);
-    group_.sum(&rows.value, 1);
-    const DualSide<L> columns = Passes::dual_side(workspace_.b, workspace_.g, cost_->cols, epsilon_, options_.rho_b);
-    return rows.value + columns.value - epsilon_ * (mass - mass_ * mass_b_);
+    L rows = Passes::dual_side(workspace_.a, workspace_.f, cost_->rows, epsilon_, options_.rho_a);
+    group_.sum(&rows, 1);
+    const L columns = Passes::dual_side(workspace_.b, workspace_.g, cost_->cols, epsilon_, options_.rho_b);
+    return rows + columns - epsilon_ * (mass - mass_ * mass_b_);
   }
 
   // Whether the dual's value exceeds what any plan with these marginals could cost: then there is none.

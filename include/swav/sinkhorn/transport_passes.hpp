@@ -49,12 +49,6 @@ struct PlanSums {
   L divergence_a{}, divergence_b{};  ///< KL(r | a), KL(c | b)
 };
 
-/// One side of the dual's value.
-template <class L>
-struct DualSide {
-  L value{}, mass{};
-};
-
 /// Specialised once a backend, as `TransportPasses<Device>`, with `Workspace<Scalar>` (buffers of n, m and n x m
 /// elements, listed in the Eigen backend), `CostRows<Cost>` (how the passes read a matrix or a PointCost) and static
 /// functions. n rows are those of this process, m columns all. L = PotentialScalar<Scalar>, `lambda` is
@@ -90,7 +84,7 @@ struct DualSide {
 ///   log_update_columns(cols, epsilon, lambda, omega, workspace) -> FactorUpdate
 ///     next_g; where a column's sum has underflowed, from base_g.
 ///   log_accept_columns(workspace): g = next_g
-///   dual_side(masses, potentials, size, epsilon, rho) -> DualSide
+///   dual_side(masses, potentials, size, epsilon, rho) -> L: one side of the dual's value
 ///   evaluate(device, cost, epsilon, workspace) -> PlanSums
 ///     One read: what rows add to them, and column_sums.
 ///   evaluate_columns(cols, workspace, sums): adds what columns do.

@@ -63,7 +63,7 @@ struct GradientPasses<BasicEigenDevice<Product>> {
     for_rows(device, cost, [&](int, Index i, const ConstRow<L>& row, Row<L>& scratch) {
       scratch = ((f[i] + ConstRow<L>(g, row.size()) - row) * inverse).max(lowest);
       detail::exponentiate(scratch);
-      add_gradients(cost, x, y, i, scratch.data(), out.row(i));
+      add_gradients(cost, x, y, i, scratch, out.row(i));
     });
   }
 
@@ -71,9 +71,9 @@ struct GradientPasses<BasicEigenDevice<Product>> {
   static void through_points(const Device& device, const Cost& cost, MatrixView<const Scalar> weights,
                              MatrixView<L> out) {
     const Points<L> x(cost.x), y(cost.y);
-    for_rows(device, cost, [&](int, Index i, const ConstRow<L>&, Row<L>& scratch) {
-      scratch = weights_row<L>(weights, i);
-      add_gradients(cost, x, y, i, scratch.data(), out.row(i));
+    device.for_shares(cost.rows, [&](int, Index first, Index count) {
+      for (Index i = first; i < first + count; ++i)
+        add_gradients(cost, x, y, i, weights_row<L>(weights, i), out.row(i));
     });
   }
 
@@ -142,12 +142,12 @@ struct GradientPasses<BasicEigenDevice<Product>> {
     return ConstRow<Scalar>(weights.row(i), weights.cols).template cast<Accumulator<Scalar>>().template cast<L>();
   }
 
-  template <class Cost, class L>
-  static void add_gradients(const Cost& cost, const Points<L>& x, const Points<L>& y, Index i, const L* weights,
+  template <class Cost, class L, class Weights>
+  static void add_gradients(const Cost& cost, const Points<L>& x, const Points<L>& y, Index i, const Weights& weights,
                             L* out) {
     std::fill_n(out, x.points.cols(), L(0));
     for (Index j = 0; j < cost.cols; ++j)
-      if (weights[j] != 0) cost.metric.add_gradient(x[i], y[j], weights[j], out);
+      if (const L weight = weights[j]; weight != 0) cost.metric.add_gradient(x[i], y[j], weight, out);
   }
 
   // Calls body(share, i, row of the cost, m elements of scratch).

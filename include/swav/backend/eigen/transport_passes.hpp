@@ -361,22 +361,20 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   }
 
   template <class L>
-  static DualSide<L> dual_side(const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon,
-                               double rho) {
-    DualSide<L> side;
+  static L dual_side(const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon, double rho) {
+    L sum = 0;
     for (Index i = 0; i < size; ++i) {
       const L m = masses.data()[i];
       if (!(m > 0)) continue;
-      side.mass += m;
       const L potential = potentials.data()[i] - epsilon * std::log(m);
       if (std::isinf(rho))
-        side.value += m * potential;
+        sum += m * potential;
       else if (std::isinf(potential))  // no allowed partner: all of the mass is destroyed
-        side.value += static_cast<L>(rho) * m;
+        sum += static_cast<L>(rho) * m;
       else
-        side.value -= static_cast<L>(rho) * m * std::expm1(-potential / static_cast<L>(rho));
+        sum -= static_cast<L>(rho) * m * std::expm1(-potential / static_cast<L>(rho));
     }
-    return side;
+    return sum;
   }
 
  private:
