@@ -4,7 +4,7 @@
 
 # What the library and the trainer are built with.
 swav_build_packages=(g++ cmake ninja-build libeigen3-dev libdnnl-dev nlohmann-json3-dev libcli11-dev zlib1g-dev
-  libpng-dev libturbojpeg0-dev)
+  libpng-dev libjpeg-dev libturbojpeg0-dev)
 # 60,000 training and 10,000 test images, in /usr/share/datasets.
 swav_data_packages=(dataset-fashion-mnist)
 # What tests are written with; a second compiler, for the headers and the thread sanitizer; OpenMP for it; MPI. Another
@@ -25,7 +25,7 @@ swav_install() {
       echo "Packages are installed here with Debian's apt-get, which this system does not have. Needed are (Debian's names):"
       echo "  $*"
       echo "that is: a C++20 compiler (g++ 12, clang 14 or later), CMake 3.25 or later, Ninja, Eigen 3.4, oneDNN 2.6 or 3,"
-      echo "doctest (for the tests), nlohmann-json, CLI11, zlib, libpng, TurboJPEG, and the Fashion-MNIST files in /usr/share/datasets/fashion-mnist."
+      echo "doctest (for the tests), nlohmann-json, CLI11, zlib, libpng, libjpeg-turbo with TurboJPEG, and the Fashion-MNIST files in /usr/share/datasets/fashion-mnist."
       echo "Install them your system's way, then run this again with SWAV_SKIP_INSTALL=1 in the environment."
     } >&2
     return 1
