@@ -32,7 +32,9 @@ class JpegDecoder {
 int decode_png(std::span<const std::uint8_t> file, const std::string& name, const DecodeLimits& limits,
                DecodedImage& out);
 
-/// Makes `out` height x width x 3, or throws FileError where that is beyond the limits.
-void make_room(Index height, Index width, const std::string& name, const DecodeLimits& limits, DecodedImage& out);
+/// Makes `out` height x width x 3, or throws FileError where that is beyond the limits or beyond `possible`, the most
+/// pixels that the file's bytes can hold: memory stays in proportion to the file, whatever its header says.
+void make_room(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits,
+               DecodedImage& out);
 
 }  // namespace swav::resnet

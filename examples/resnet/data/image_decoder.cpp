@@ -46,10 +46,14 @@ void ImageDecoder::decode(std::span<const std::uint8_t> file, const std::string&
   turn_upright(out, orientation, state_->scratch);
 }
 
-void make_room(Index height, Index width, const std::string& name, const DecodeLimits& limits, DecodedImage& out) {
-  if (height * width > limits.max_pixels)
-    throw FileError(name, "oversized: it promises " + std::to_string(height) + " x " + std::to_string(width) +
-                              " pixels, at most " + std::to_string(limits.max_pixels) + " are read");
+void make_room(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits,
+               DecodedImage& out) {
+  const auto refuse = [&](const std::string& reason) {
+    throw FileError(name,
+                    "it promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, " + reason);
+  };
+  if (height * width > limits.max_pixels) refuse("at most " + std::to_string(limits.max_pixels) + " are read");
+  if (height * width > possible) refuse("and is too short to hold them");
   out.height = height;
   out.width = width;
   out.channels = 3;

@@ -147,7 +147,9 @@ int JpegDecoder::decode(std::span<const std::uint8_t> file, const std::string& n
     if (!done) throw FileError(name, std::string("damaged: ") + errors.message);
   };
   check(read_header(info, errors, file.data(), file.size()));
-  make_room(static_cast<Index>(info.image_height), static_cast<Index>(info.image_width), name, limits, out);
+  // Huffman codes spend a bit on each block of 64 pixels at least; arithmetic ones may spend less.
+  const Index possible = info.arith_code ? limits.max_pixels : 64 * 8 * static_cast<Index>(file.size());
+  make_room(static_cast<Index>(info.image_height), static_cast<Index>(info.image_width), possible, name, limits, out);
   const int orientation = stored_orientation(info);
   if (info.out_color_space == JCS_CMYK) state_->cmyk_row.resize(static_cast<std::size_t>(out.width) * 4);
   check(read_rows(info, errors, out.pixels.data(), state_->cmyk_row.data()));

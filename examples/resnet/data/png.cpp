@@ -89,8 +89,11 @@ int decode_png(std::span<const std::uint8_t> file, const std::string& name, cons
     if (!done) throw FileError(name, std::string("damaged: ") + source.message);
   };
   check(reader.info != nullptr && read_header(reader.png, reader.info, source));
+  const Index bits = png_get_bit_depth(reader.png, reader.info) * png_get_channels(reader.png, reader.info);
+  // A bit of DEFLATE stands for 1032 at most: a match of 258 bytes from two.
+  const Index possible = 1032 * 8 * static_cast<Index>(file.size()) / std::max<Index>(bits, 1);
   make_room(static_cast<Index>(png_get_image_height(reader.png, reader.info)),
-            static_cast<Index>(png_get_image_width(reader.png, reader.info)), name, limits, out);
+            static_cast<Index>(png_get_image_width(reader.png, reader.info)), possible, name, limits, out);
   check(read_rows(reader.png, reader.info, out.pixels.data()));
   png_uint_32 size = 0;
   png_bytep exif = nullptr;
