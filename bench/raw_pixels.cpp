@@ -8,10 +8,17 @@
 
 namespace {
 
-swav::RowMatrix<float> pixels(const swav::resnet::ImageSet& images) {
-  return Eigen::Map<const swav::RowMatrix<std::uint8_t>>(images.pixels.data(), images.count(), images.image_size())
-             .cast<float>() /
-         255.0f;
+swav::resnet::PartFeatures pixels(const swav::resnet::ImageSource& images) {
+  swav::resnet::PartFeatures features{.labels = images.labels};
+  const std::unique_ptr<swav::resnet::ImageReader> reader = images.reader();
+  for (swav::Index i = 0; i < images.count(); ++i) {
+    const swav::ImageView<std::uint8_t> image = reader->read(i);
+    const swav::Index size = image.height * image.width * image.channels;
+    features.rows.resize(images.count(), size);
+    features.rows.row(i) =
+        Eigen::Map<const Eigen::RowVector<std::uint8_t, Eigen::Dynamic>>(image.data, size).cast<float>() / 255.0f;
+  }
+  return features;
 }
 
 }  // namespace
@@ -21,7 +28,7 @@ int main(int count, char** arguments) {
     const swav::resnet::Dataset data =
         swav::resnet::load_dataset(count > 1 ? arguments[1] : "fashion-mnist", count > 2 ? arguments[2] : "");
     const swav::resnet::Accuracies result =
-        swav::resnet::evaluate_features({pixels(data.training), pixels(data.test)}, data, 0);
+        swav::resnet::evaluate_features(pixels(*data.training), pixels(*data.test), 0);
     std::printf("%s, raw pixels: k-NN %.2f %%, linear %.2f %%\n", data.name.c_str(), 100 * result.knn,
                 100 * result.linear);
   } catch (const std::exception& error) {

@@ -2,6 +2,7 @@
 // (line_protocol.hpp) for quickstart. Out: seconds.
 #include <memory>
 
+#include "data/dataset.hpp"
 #include "line_protocol.hpp"
 #include "swav/core/philox.hpp"
 #include "train/learner.hpp"

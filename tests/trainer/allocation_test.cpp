@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "data/dataset.hpp"
 #include "support.hpp"
 #include "swav/core/philox.hpp"
 #include "train/learner.hpp"
@@ -113,7 +114,7 @@ TEST_CASE("forward and backward of a network allocate nothing after the first st
 }
 
 TEST_CASE("a learner's step, crops and update included, allocates nothing after the first") {
-  ImageSet images{.height = 28, .width = 28, .channels = 1};
+  ImageSet images(28, 28, 1);
   images.pixels.resize(96 * 28 * 28);
   PhiloxStream random(3, 0);
   for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));

@@ -24,6 +24,17 @@ std::string failure(const std::string& name, const std::filesystem::path& folder
   return "";
 }
 
+// All pixels of all images, which have to be of one size.
+Bytes pixels_of(const ImageSource& images) {
+  Bytes pixels;
+  const std::unique_ptr<ImageReader> reader = images.reader();
+  for (Index i = 0; i < images.count(); ++i) {
+    const ImageView<std::uint8_t> image = reader->read(i);
+    pixels.insert(pixels.end(), image.data, image.data + image.height * image.width * image.channels);
+  }
+  return pixels;
+}
+
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void compress(const std::filesystem::path& from, const std::filesystem::path& to) {
@@ -45,20 +56,20 @@ TEST_CASE("Fashion-MNIST: IDX files, plain and gzip") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder.path());
   const Dataset plain = load_dataset("fashion-mnist", folder.path());
-  CHECK(plain.training.count() == 96);
-  CHECK(plain.test.count() == 40);
-  CHECK(plain.training.labels.size() == 96);
-  CHECK(&plain.pretraining() == &plain.training);
+  CHECK(plain.training->count() == 96);
+  CHECK(plain.test->count() == 40);
+  CHECK(plain.training->labels.size() == 96);
+  CHECK(&plain.pretraining() == plain.training.get());
   const Bytes file = read_bytes(folder / "train-images-idx3-ubyte");
-  CHECK(plain.training.image(1).data[28 + 3] == file[16 + 784 + 28 + 3]);
+  CHECK(plain.training->reader()->read(1).data[28 + 3] == file[16 + 784 + 28 + 3]);
 
   for (const char* name : {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"}) {
     compress(folder / name, folder / (std::string(name) + ".gz"));
     std::filesystem::remove(folder / name);
   }
   const Dataset packed = load_dataset("fashion-mnist", folder.path());
-  CHECK(packed.training.pixels == plain.training.pixels);
-  CHECK(packed.training.labels == plain.training.labels);
+  CHECK(pixels_of(*packed.training) == pixels_of(*plain.training));
+  CHECK(packed.training->labels == plain.training->labels);
 }
 
 TEST_CASE("Fashion-MNIST: files that are none") {
@@ -139,11 +150,11 @@ TEST_CASE("CIFAR-10: planes become interleaved pixels; the length has to be exac
                            "data_batch_5.bin", "test_batch.bin"})
     write_sparse(folder / name, length, first);
   const Dataset data = load_dataset("cifar10", folder.path());
-  CHECK(data.training.count() == 50000);
-  CHECK(data.test.count() == 10000);
-  CHECK(data.training.labels[10000] == 3);
-  CHECK(data.training.labels[10001] == 9);
-  const std::uint8_t* pixel = data.training.image(10000).data + 3 * 33;
+  CHECK(data.training->count() == 50000);
+  CHECK(data.test->count() == 10000);
+  CHECK(data.training->labels[10000] == 3);
+  CHECK(data.training->labels[10001] == 9);
+  const std::uint8_t* pixel = data.training->reader()->read(10000).data + 3 * 33;
   CHECK((pixel[0] == 10 && pixel[1] == 20 && pixel[2] == 30));
 
   write_sparse(folder / "data_batch_1.bin", length - 1, first);
@@ -166,12 +177,12 @@ TEST_CASE("STL-10: columns become rows; labels count from 1") {
   write_bytes(folder / "test_y.bin", Bytes(8000, 10));
   {
     const Dataset data = load_dataset("stl10", folder.path());
-    CHECK(data.training.count() == 5000);
-    CHECK(data.test.count() == 8000);
-    CHECK(data.unlabeled.count() == 0);
-    CHECK(data.training.labels[0] == 0);
-    CHECK(data.test.labels[0] == 9);
-    const std::uint8_t* pixel = data.training.image(0).data + 3 * (96 * 5 + 2);
+    CHECK(data.training->count() == 5000);
+    CHECK(data.test->count() == 8000);
+    CHECK(data.unlabeled == nullptr);
+    CHECK(data.training->labels[0] == 0);
+    CHECK(data.test->labels[0] == 9);
+    const std::uint8_t* pixel = data.training->reader()->read(0).data + 3 * (96 * 5 + 2);
     CHECK((pixel[0] == 77 && pixel[1] == 78 && pixel[2] == 0));
   }
   write_bytes(folder / "train_y.bin", Bytes(5000, 0));

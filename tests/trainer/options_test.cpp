@@ -94,7 +94,8 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(has(complaint({"--batch-size", "1"}), "--batch-size: 1"));
   CHECK(has(complaint({"--larc", "--optimizer", "adamw"}), "--larc"));
   CHECK(has(complaint({"--resume", "--overwrite"}), "--overwrite"));
-  CHECK(has(complaint({"--resume", "--output", "no/such/run"}), "--resume: no no/such/run/checkpoint.safetensors found"));
+  CHECK(
+      has(complaint({"--resume", "--output", "no/such/run"}), "--resume: no no/such/run/checkpoint.safetensors found"));
   CHECK(complaint({"--resume", "--output", "no/such/run", "--preset", "stl10"}).empty());
   CHECK(has(complaint({"--momentum", "1"}), "--momentum"));
   CHECK(has(complaint({"--flip", "1.5"}), "--flip"));

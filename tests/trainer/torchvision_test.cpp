@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "data/dataset.hpp"
 #include "support.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/io/safetensors.hpp"
@@ -17,7 +18,7 @@ TEST_CASE("the checkpoint that torchvision loads is written") {
   const char* const folder = std::getenv("SWAV_CHECKPOINT_FOR_TORCHVISION");
   if (folder == nullptr) return;
   PhiloxStream random(5, 0);
-  ImageSet images{.height = 40, .width = 40, .channels = 3};
+  ImageSet images(40, 40, 3);
   images.pixels.resize(16 * 40 * 40 * 3);
   for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
 

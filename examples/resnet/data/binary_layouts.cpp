@@ -30,16 +30,16 @@ void append_cifar10(const std::filesystem::path& path, ImageSet& images) {
 }
 
 // Images of STL-10: red, green and blue planes of 96 x 96 pixels, column by column.
-ImageSet read_stl10_images(const std::filesystem::path& path, std::size_t count) {
+std::unique_ptr<ImageSet> read_stl10_images(const std::filesystem::path& path, std::size_t count) {
   constexpr std::size_t side = 96, plane = side * side;
-  ImageSet images{.height = side, .width = side, .channels = 3};
-  images.pixels.resize(count * 3 * plane);
+  auto images = std::make_unique<ImageSet>(side, side, 3);
+  images->pixels.resize(count * 3 * plane);
   InputFile file(path);
   std::vector<std::uint8_t> planes;
   for (std::size_t i = 0; i < count; ++i) {
     planes.clear();
     file.append(3 * plane, planes);
-    std::uint8_t* image = images.pixels.data() + i * 3 * plane;
+    std::uint8_t* image = images->pixels.data() + i * 3 * plane;
     for (std::size_t y = 0; y < side; ++y)
       for (std::size_t x = 0; x < side; ++x)
         for (std::size_t c = 0; c < 3; ++c) image[3 * (side * y + x) + c] = planes[c * plane + side * x + y];
@@ -67,11 +67,12 @@ Dataset load_cifar10(const std::filesystem::path& folder) {
       .name = "CIFAR-10",
       .class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"},
       .normalization = cifar10_normalization};
-  data.training = {.height = 32, .width = 32, .channels = 3};
-  data.test = data.training;
+  auto training = std::make_unique<ImageSet>(32, 32, 3), test = std::make_unique<ImageSet>(32, 32, 3);
   for (int batch = 1; batch <= 5; ++batch)
-    append_cifar10(folder / ("data_batch_" + std::to_string(batch) + ".bin"), data.training);
-  append_cifar10(folder / "test_batch.bin", data.test);
+    append_cifar10(folder / ("data_batch_" + std::to_string(batch) + ".bin"), *training);
+  append_cifar10(folder / "test_batch.bin", *test);
+  data.training = std::move(training);
+  data.test = std::move(test);
   return data;
 }
 
@@ -79,10 +80,12 @@ Dataset load_stl10(const std::filesystem::path& folder) {
   Dataset data{.name = "STL-10",
                .class_names = {"airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"},
                .normalization = stl10_normalization};
-  data.training = read_stl10_images(folder / "train_X.bin", 5000);
-  data.training.labels = read_stl10_labels(folder / "train_y.bin", 5000);
-  data.test = read_stl10_images(folder / "test_X.bin", 8000);
-  data.test.labels = read_stl10_labels(folder / "test_y.bin", 8000);
+  std::unique_ptr<ImageSet> training = read_stl10_images(folder / "train_X.bin", 5000);
+  training->labels = read_stl10_labels(folder / "train_y.bin", 5000);
+  std::unique_ptr<ImageSet> test = read_stl10_images(folder / "test_X.bin", 8000);
+  test->labels = read_stl10_labels(folder / "test_y.bin", 8000);
+  data.training = std::move(training);
+  data.test = std::move(test);
   std::error_code error;
   if (std::filesystem::exists(folder / "unlabeled_X.bin", error))
     data.unlabeled = read_stl10_images(folder / "unlabeled_X.bin", 100000);

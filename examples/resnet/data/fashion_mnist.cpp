@@ -27,15 +27,15 @@ std::vector<std::uint32_t> idx_shape(InputFile& file, std::uint8_t dimensions) {
   return shape;
 }
 
-ImageSet read_idx(const std::filesystem::path& folder, const std::string& part, std::size_t classes) {
-  ImageSet images{.height = 28, .width = 28, .channels = 1};
+std::unique_ptr<ImageSet> read_idx(const std::filesystem::path& folder, const std::string& part, std::size_t classes) {
+  auto images = std::make_unique<ImageSet>(28, 28, 1);
   InputFile pixels = open_either(folder, part + "-images-idx3-ubyte");
   const std::vector<std::uint32_t> shape = idx_shape(pixels, 3);
   if (shape[1] != 28 || shape[2] != 28)
     pixels.fail("images of " + std::to_string(shape[1]) + " x " + std::to_string(shape[2]) +
                 " pixels found, 28 x 28 wanted");
   if (shape[0] == 0) pixels.fail("no images in it");
-  pixels.append(std::size_t{shape[0]} * 28 * 28, images.pixels);
+  pixels.append(std::size_t{shape[0]} * 28 * 28, images->pixels);
   pixels.expect_end();
 
   InputFile labels = open_either(folder, part + "-labels-idx1-ubyte");
@@ -45,7 +45,7 @@ ImageSet read_idx(const std::filesystem::path& folder, const std::string& part, 
   for (const std::uint8_t label : labels.read(count[0])) {
     if (label >= classes)
       labels.fail("label " + std::to_string(label) + " found, less than " + std::to_string(classes) + " wanted");
-    images.labels.push_back(label);
+    images->labels.push_back(label);
   }
   labels.expect_end();
   return images;

@@ -11,11 +11,6 @@
 namespace swav::resnet {
 namespace {
 
-Picture picture_of(const ImageSet& images, Index i) {
-  const auto first = images.pixels.begin() + i * images.image_size();
-  return {images.height, images.width, images.channels, {first, first + images.image_size()}};
-}
-
 // A normalised planar crop as it looked before.
 Picture picture_of(const std::vector<float>& crop, Index size, Index channels, const Normalization& normalization) {
   Picture picture{.height = size, .width = size, .channels = channels};
@@ -28,6 +23,15 @@ Picture picture_of(const std::vector<float>& crop, Index size, Index channels, c
           static_cast<std::uint8_t>(std::lround(255 * std::clamp(value, 0.0, 1.0)));
     }
   return picture;
+}
+
+// The middle of an image, as large as a small picture needs it. The colours are exact where nothing is resized.
+Picture picture_of(const ImageView<std::uint8_t>& image) {
+  const Index size = std::min<Index>(96, std::min(image.height, image.width));
+  const Normalization plain = Normalization::none();
+  std::vector<float> planes(static_cast<std::size_t>(image.channels * size * size));
+  render_crop(image, center_crop(image.height, image.width, size, size), plain, planes.data());
+  return picture_of(planes, size, image.channels, plain);
 }
 
 std::string image_element(const Picture& picture, const std::string& css_class, const std::string& description,
@@ -48,22 +52,26 @@ std::string class_name(const Dataset& data, int label) {
 
 std::string crop_gallery(const Dataset& data, const MultiCropSampler& crops, const TrainOptions& options) {
   constexpr Index shown = 6;
-  const ImageSet& images = data.pretraining();
+  const ImageSource& images = data.pretraining();
+  const std::unique_ptr<ImageReader> reader = images.reader();
   const double scale = 72.0 / static_cast<double>(options.large_size);
   std::string html = "<div class=\"crops\">\n";
-  for (Index i = 0; i < std::min(shown, images.count()); ++i) {
+  for (Index i = 0, left = shown; i < images.count() && left > 0; ++i) {
+    const ImageView<std::uint8_t> image = reader->read(i);
+    if (image.data == nullptr) continue;
+    --left;
     std::vector<std::vector<float>> views;
     std::vector<float*> outputs;
     for (Index v = 0; v < crops.views(); ++v)
-      views.emplace_back(static_cast<std::size_t>(images.channels * crops.view(v).size * crops.view(v).size));
+      views.emplace_back(static_cast<std::size_t>(image.channels * crops.view(v).size * crops.view(v).size));
     for (std::vector<float>& view : views) outputs.push_back(view.data());
-    crops(images.image(i), CropKey{options.seed, 0, static_cast<std::uint64_t>(i)}, outputs);
+    crops(image, CropKey{options.seed, 0, static_cast<std::uint64_t>(i)}, outputs);
 
-    html += "<div class=\"row\">" + image_element(picture_of(images, i), "original", "the image", 72);
+    html += "<div class=\"row\">" + image_element(picture_of(image), "original", "the image", 72);
     for (Index v = 0; v < crops.views(); ++v) {
       const Index size = crops.view(v).size;
       const bool is_large = v < options.large_crops;
-      html += image_element(picture_of(views[static_cast<std::size_t>(v)], size, images.channels, data.normalization),
+      html += image_element(picture_of(views[static_cast<std::size_t>(v)], size, image.channels, data.normalization),
                             is_large ? "large" : "small",
                             std::string(is_large ? "large" : "small") + " crop, view " + std::to_string(v),
                             static_cast<Index>(std::lround(scale * static_cast<double>(size))));
@@ -73,7 +81,8 @@ std::string crop_gallery(const Dataset& data, const MultiCropSampler& crops, con
   return html + "</div>\n";
 }
 
-std::string prototype_gallery(const Dataset& data, const std::vector<PrototypeUse>& uses, int shown) {
+std::string prototype_gallery(const Dataset& data, std::span<const Index> images, const std::vector<PrototypeUse>& uses,
+                              int shown) {
   std::vector<PrototypeUse> ranked = uses;
   std::stable_sort(ranked.begin(), ranked.end(),
                    [](const PrototypeUse& a, const PrototypeUse& b) { return a.images > b.images; });
@@ -81,15 +90,21 @@ std::string prototype_gallery(const Dataset& data, const std::vector<PrototypeUs
   const auto used = static_cast<std::size_t>(
       std::count_if(ranked.begin(), ranked.end(), [](const PrototypeUse& use) { return use.images > 0; }));
   const auto count = std::min<std::size_t>(static_cast<std::size_t>(shown), used);
+  const std::unique_ptr<ImageReader> reader = data.training->reader();
+  const std::vector<int>& labels = data.training->labels;
   std::string html = "<div class=\"prototypes\">\n";
   for (std::size_t i = 0; i < count; ++i) {
     const PrototypeUse& use = ranked[count == 1 ? 0 : i * (used - 1) / (count - 1)];
     char share[32];
     std::snprintf(share, sizeof share, "%.0f %%", 100 * use.main_share);
     html += "<figure><div class=\"nearest\">";
-    for (const Index image : use.nearest)
-      html += image_element(picture_of(data.training, image), "near",
-                            class_name(data, data.training.labels[static_cast<std::size_t>(image)]), 44);
+    for (const Index row : use.nearest) {
+      const Index number = images[static_cast<std::size_t>(row)];
+      const ImageView<std::uint8_t> image = reader->read(number);
+      if (image.data != nullptr)
+        html += image_element(picture_of(image), "near",
+                              class_name(data, labels.empty() ? -1 : labels[static_cast<std::size_t>(number)]), 44);
+    }
     html += "</div><figcaption><b>" + escape_html(class_name(data, use.main_class)) + "</b> " + share + " <span>of " +
             std::to_string(use.images) + " images, prototype " + std::to_string(use.prototype) +
             "</span></figcaption></figure>\n";

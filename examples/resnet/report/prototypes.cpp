@@ -70,7 +70,7 @@ std::vector<PrototypeUse> prototype_use(MatrixView<const float> embeddings, Matr
       scores.row(r).maxCoeff(&winner);
       const auto w = static_cast<std::size_t>(winner);
       ++uses[w].images;
-      ++classes[w][labels[static_cast<std::size_t>(first + r)]];
+      if (!labels.empty()) ++classes[w][labels[static_cast<std::size_t>(first + r)]];
       for (std::size_t k = 0; k < count; ++k) {
         const Scored candidate{scores(r, static_cast<Index>(k)), first + r};
         std::vector<Scored>& kept = best[k];

@@ -63,7 +63,7 @@ std::string accuracy_body(const MetricsHistory& history, Index steps_per_epoch) 
                      .series = {{"k-NN", "a", knn, true}, {"linear", "b", linear, true}}});
 }
 
-std::string usage_body(const Dataset& data, const std::vector<PrototypeUse>& uses) {
+std::string usage_body(Index images, const std::vector<PrototypeUse>& uses) {
   std::vector<PrototypeUse> ranked = uses;
   std::stable_sort(ranked.begin(), ranked.end(),
                    [](const PrototypeUse& a, const PrototypeUse& b) { return a.images > b.images; });
@@ -73,8 +73,7 @@ std::string usage_body(const Dataset& data, const std::vector<PrototypeUse>& use
     chart.tooltips.push_back("prototype " + std::to_string(use.prototype) + ": " + std::to_string(use.images) +
                              " images");
   }
-  chart.references.push_back(
-      {static_cast<double>(data.training.count()) / static_cast<double>(uses.size()), "even share"});
+  chart.references.push_back({static_cast<double>(images) / static_cast<double>(uses.size()), "even share"});
   return bar_chart(chart);
 }
 
@@ -97,8 +96,11 @@ std::string charts(const ReportInput& in) {
                   .x_label = "epoch",
                   .series = {{"loss", "a", points_of(history, per_epoch, [](const StepRecord& r) { return r.loss; })}},
                   .references = {{ln_k, "ln K = " + short_number(ln_k)}}}));
-  html += section("Accuracy", "Of the frozen network: " + evaluation_protocol(in.data) + ".",
-                  accuracy_body(history, per_epoch));
+  if (!history.evaluations.empty())
+    html +=
+        section("Accuracy",
+                "Of the frozen network: " + evaluation_protocol(in.data, evaluation_size(in.data, in.options)) + ".",
+                accuracy_body(history, per_epoch));
   html += section(
       "Prototypes used", "Distinct prototypes among the codes of one batch.",
       line_chart({.title = "Prototypes used by epoch",
@@ -116,27 +118,42 @@ std::string charts(const ReportInput& in) {
                               points_of(history, per_epoch, [](const StepRecord& r) { return r.feature_spread; })}},
                   .from_zero = true,
                   .height = 170}));
+  html += section(
+      "Waiting for data", "The share of a step's time until its batch of crops was there.",
+      line_chart({.title = "Waiting for data by epoch",
+                  .x_label = "epoch (share in %)",
+                  .series = {{"waiting", "a",
+                              points_of(history, per_epoch, [](const StepRecord& r) { return 100 * r.data_share; })}},
+                  .from_zero = true,
+                  .height = 170}));
   return html;
 }
 
 std::string tiles(const ReportInput& in, Index used) {
-  const EvaluationRecord& last = in.history.evaluations.back();
-  std::string html = "<div class=\"tiles\">\n" + tile(percent(last.knn_accuracy), "k-NN accuracy") +
-                     tile(percent(last.linear_accuracy), "linear accuracy") +
-                     tile(duration_text(in.training_seconds), "training") +
-                     tile(duration_text(in.evaluation_seconds), "evaluation");
-  if (!in.history.steps.empty())
-    html += tile(short_number(std::round(in.history.steps.back().images_per_second)), "images a second");
+  std::string html = "<div class=\"tiles\">\n";
+  if (!in.history.evaluations.empty()) {
+    const EvaluationRecord& last = in.history.evaluations.back();
+    html += tile(percent(last.knn_accuracy), "k-NN accuracy") + tile(percent(last.linear_accuracy), "linear accuracy");
+  }
+  html +=
+      tile(duration_text(in.training_seconds), "training") + tile(duration_text(in.evaluation_seconds), "evaluation");
+  const std::vector<StepRecord>& steps = in.history.steps;
+  if (!steps.empty()) {
+    double waiting = 0;
+    for (const StepRecord& r : steps) waiting += r.data_share / static_cast<double>(steps.size());
+    html += tile(short_number(std::round(steps.back().images_per_second)), "images a second") +
+            tile(percent(waiting), "waiting for data");
+  }
   html += tile(std::to_string(used) + " of " + std::to_string(in.options.prototypes), "prototypes used");
   return html + "</div>\n";
 }
 
 std::string page(const ReportInput& in) {
-  const RowMatrix<float> embeddings = project(in.learner.network(), in.features.training);
+  const RowMatrix<float> embeddings = project(in.learner.network(), in.features.training.rows);
   constexpr Index nearest = 10;
   constexpr int shown = 14;
   const std::vector<PrototypeUse> uses =
-      prototype_use(embeddings, in.learner.bank().weights(), in.data.training.labels, nearest);
+      prototype_use(embeddings, in.learner.bank().weights(), in.features.training.labels, nearest);
   const Index used = std::count_if(uses.begin(), uses.end(), [](const PrototypeUse& use) { return use.images > 0; });
 
   const std::string title = "SwAV on " + in.data.name;
@@ -154,13 +171,13 @@ std::string page(const ReportInput& in) {
     html += "<p class=\"warning\">Epoch " + std::to_string(warning.epoch) + ": " + escape_html(warning.text) + "</p>\n";
   html += "<div class=\"columns\">\n" + charts(in);
   html += section("Images of each prototype", "Training images by their nearest prototype after training.",
-                  usage_body(in.data, uses), true);
+                  usage_body(embeddings.rows(), uses), true);
   html += section("Crops", "Some images and the views that training drew from them in its first epoch.",
                   crop_gallery(in.data, in.learner.crops(), in.options), true);
   html += section("Prototypes",
                   "The training images nearest to some prototypes, from the most used to the least, and the class most "
                   "of a prototype's images have. Training never saw a class.",
-                  prototype_gallery(in.data, uses, shown), true);
+                  prototype_gallery(in.data, in.features.training.images, uses, shown), true);
   html += section("Settings", "As swav-train takes them.", settings_body(in.options), true);
   return html + "</div>\n</main></body></html>\n";
 }

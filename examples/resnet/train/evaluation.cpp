@@ -2,68 +2,91 @@
 // accuracies.
 #include "train/evaluation.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 #include <string>
 
+#include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
+#include "train/parallel_images.hpp"
 
 namespace swav::resnet {
 namespace {
 
 constexpr KnnOptions knn_options{.neighbors = 20, .temperature = 0.07};
 
-// A whole image, planar and normalised: what an evaluation sees.
-void normalize_planar(const ImageSet& images, Index i, const Normalization& normalization, float* out) {
-  const Index plane = images.height * images.width;
-  const std::uint8_t* pixels = images.image(i).data;
-  for (Index c = 0; c < images.channels; ++c) {
-    const auto channel = static_cast<std::size_t>(c);
-    const auto scale = static_cast<float>(1 / (255 * normalization.std[channel]));
-    const auto shift = static_cast<float>(normalization.mean[channel] / normalization.std[channel]);
-    for (Index p = 0; p < plane; ++p)
-      out[c * plane + p] = static_cast<float>(pixels[p * images.channels + c]) * scale - shift;
-  }
+// As ImageNet is evaluated: 224 pixels of 256.
+Index resized_side(const ImageSource& images, Index size) {
+  return images.side() > 0 ? size : static_cast<Index>(std::lround(static_cast<double>(size) * 256 / 224));
 }
 
-RowMatrix<float> features_of(FeatureExtractor& extractor, Index batch, const ImageSet& images,
-                             const Normalization& normalization) {
-  RowMatrix<float> result(images.count(), extractor.feature_dimension());
+PartFeatures features_of(FeatureExtractor& extractor, Index batch, Index size, const ImageSource& images,
+                         const Normalization& normalization) {
+  PartFeatures result;
+  result.rows.resize(images.count(), extractor.feature_dimension());
+  std::vector<std::unique_ptr<ImageReader>> readers;
+  for (int thread = 0; thread < omp_get_max_threads(); ++thread) readers.push_back(images.reader());
+  const Index resize = resized_side(images, size);
+  const Index image_size = images.channels() * size * size;
   float* const input = extractor.input().data();
+  std::vector<char> is_read(static_cast<std::size_t>(batch));
   for (Index first = 0; first < images.count(); first += batch) {
     const Index count = std::min(batch, images.count() - first);
-#pragma omp parallel for schedule(static)
-    for (Index b = 0; b < count; ++b)
-      normalize_planar(images, first + b, normalization, input + b * images.image_size());
+    for_each_image(count, [&](Index b, std::size_t thread) {
+      const ImageView<std::uint8_t> image = readers[thread]->read(first + b);
+      is_read[static_cast<std::size_t>(b)] = image.data != nullptr;
+      if (image.data != nullptr)
+        render_crop(image, center_crop(image.height, image.width, resize, size), normalization, input + b * image_size);
+    });
     const MatrixView<const float> features = extractor.features();
-    for (Index b = 0; b < count; ++b)
-      std::memcpy(result.row(first + b).data(), features.row(b), static_cast<std::size_t>(features.cols) * 4);
+    for (Index b = 0; b < count; ++b) {
+      if (!is_read[static_cast<std::size_t>(b)]) continue;
+      std::copy_n(features.row(b), features.cols, result.rows.row(static_cast<Index>(result.images.size())).data());
+      result.images.push_back(first + b);
+      if (!images.labels.empty()) result.labels.push_back(images.labels[static_cast<std::size_t>(first + b)]);
+    }
   }
+  if (static_cast<Index>(result.images.size()) < images.count())
+    result.rows.conservativeResize(static_cast<Index>(result.images.size()), Eigen::NoChange);
   return result;
 }
 
 }  // namespace
 
-Features extract_features(Network& network, Precision precision, const Dataset& data) {
-  const Index batch = std::min<Index>(250, std::max(data.training.count(), data.test.count()));
-  FeatureExtractor extractor(network, {batch, static_cast<int>(data.training.height)}, precision);
+Index evaluation_size(const Dataset& data, const TrainOptions& options) {
+  return data.training->side() > 0 ? data.training->side() : options.large_size;
+}
+
+Features extract_features(Network& network, Precision precision, const Dataset& data, Index size) {
+  const Index most = std::max<Index>(1, (Index{1} << 22) / (size * size));
+  const Index batch =
+      std::min({Index{250}, most, std::max(data.training->count(), data.test ? data.test->count() : 0)});
+  FeatureExtractor extractor(network, {batch, static_cast<int>(size)}, precision);
   extractor.refresh();
-  return {features_of(extractor, batch, data.training, data.normalization),
-          features_of(extractor, batch, data.test, data.normalization)};
+  Features features{.training = features_of(extractor, batch, size, *data.training, data.normalization)};
+  if (data.test) features.test = features_of(extractor, batch, size, *data.test, data.normalization);
+  return features;
 }
 
-Accuracies evaluate_features(const Features& features, const Dataset& data, int threads) {
+Accuracies evaluate_features(const PartFeatures& training, const PartFeatures& test, int threads) {
   const EigenDevice device(threads);
-  return {.knn = KnnClassifier<float>(knn_options, device)
-                     .accuracy(features.training, data.training.labels, features.test, data.test.labels),
-          .linear = LinearProbe<float>({}, device)
-                        .accuracy(features.training, data.training.labels, features.test, data.test.labels)};
+  return {
+      .knn = KnnClassifier<float>(knn_options, device).accuracy(training.rows, training.labels, test.rows, test.labels),
+      .linear = LinearProbe<float>({}, device).accuracy(training.rows, training.labels, test.rows, test.labels)};
 }
 
-std::string evaluation_protocol(const Dataset& data) {
-  return "backbone features in evaluation mode; learned from all " + std::to_string(data.training.count()) +
-         " training images, measured on all " + std::to_string(data.test.count()) +
+std::string evaluation_protocol(const Dataset& data, Index size) {
+  const std::string pixels = std::to_string(size);
+  const std::string what = data.training->side() > 0
+                               ? "whole images"
+                               : "the middle " + pixels + " x " + pixels + " pixels of images resized to " +
+                                     std::to_string(resized_side(*data.training, size));
+  return "backbone features of " + what + " in evaluation mode; learned from all " +
+         std::to_string(data.training->count()) + " training images, measured on all " +
+         std::to_string(data.test->count()) +
          " test images; k-NN: cosine, k 20, temperature 0.07; linear: softmax regression on standardised features";
 }
 

@@ -5,12 +5,20 @@
 #include "data/dataset.hpp"
 #include "model/network.hpp"
 #include "swav/backend/eigen/device.hpp"
+#include "train/options.hpp"
 
 namespace swav::resnet {
 
+/// Of the images of one part that could be read.
+struct PartFeatures {
+  RowMatrix<float> rows = {};
+  std::vector<int> labels = {};    // a row each, or none
+  std::vector<Index> images = {};  // the number of each row's image
+};
+
 struct Features {
-  RowMatrix<float> training;  // an image a row
-  RowMatrix<float> test;
+  PartFeatures training = {};
+  PartFeatures test = {};
 };
 
 struct Accuracies {
@@ -18,14 +26,18 @@ struct Accuracies {
   double linear = 0;
 };
 
-/// Backbone features of whole images, in evaluation mode, computed in the network's precision.
-[[nodiscard]] Features extract_features(Network& network, Precision precision, const Dataset& data);
+/// The side at which images are evaluated: their own if they are squares of one size, else that of the large crops.
+[[nodiscard]] Index evaluation_size(const Dataset& data, const TrainOptions& options);
+
+/// Backbone features in evaluation mode, computed in the network's precision: of whole images, or, where they differ in
+/// size, of the middle size x size pixels after their shorter side is resized to 8/7 of it.
+[[nodiscard]] Features extract_features(Network& network, Precision precision, const Dataset& data, Index size);
 
 /// k-NN (20 neighbours, temperature 0.07, cosine) and a linear classifier on standardised features, both learned from
-/// all training images and measured on all test images.
-[[nodiscard]] Accuracies evaluate_features(const Features& features, const Dataset& data, int threads);
+/// `training` and measured on `test`.
+[[nodiscard]] Accuracies evaluate_features(const PartFeatures& training, const PartFeatures& test, int threads);
 
-/// One line that says how evaluate_features measures.
-[[nodiscard]] std::string evaluation_protocol(const Dataset& data);
+/// One line that says how the accuracies are measured.
+[[nodiscard]] std::string evaluation_protocol(const Dataset& data, Index size);
 
 }  // namespace swav::resnet

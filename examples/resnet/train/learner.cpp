@@ -4,18 +4,14 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 #include <cmath>
-#include <exception>
 
 #include "swav/core/error.hpp"
 #include "swav/optim/schedule.hpp"
-#include "train/data_order.hpp"
 
 namespace swav::resnet {
 namespace {
-
-constexpr std::size_t most_views = 64;
 
 std::vector<ImageGroup> image_groups(const TrainOptions& o) {
   std::vector<ImageGroup> groups{{Index{o.large_crops} * o.batch_size, o.large_size}};
@@ -69,29 +65,32 @@ Precision resolve_precision(const std::string& name) {
 #endif
 }
 
-Learner::Learner(const TrainOptions& options, const ImageSet& images, const Normalization& normalization)
+int resolve_workers(const TrainOptions& options, const ImageSource& images) {
+  if (options.workers >= 0) return options.workers;
+  return images.in_memory() ? 0 : omp_get_max_threads();
+}
+
+Learner::Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization)
     : options_(options),
-      images_(images),
       crops_(crop_specs(options, normalization)),
+      batches_(images, crops_, image_groups(options),
+               {.batch_size = options.batch_size, .seed = options.seed, .workers = resolve_workers(options, images)}),
       precision_(resolve_precision(options.precision)),
       bank_(options.prototypes, options.embedding, options.seed, LossDevice(options.threads)),
       loss_({.temperature = options.temperature,
              .crops_for_assign = options.crops_for_assign,
              .embeddings = Embeddings::raw,
              .sinkhorn = {.epsilon = options.epsilon, .max_iterations = options.sinkhorn_iterations}},
-            LossDevice(options.threads)),
-      order_(static_cast<std::size_t>(images.count())) {
-  detail::require(options.batch_size <= images.count(), "--batch-size: ", options.batch_size, " found, ",
-                  images.count(), " (the number of images) or fewer wanted");
-  detail::require(crops_.views() <= static_cast<Index>(most_views), "--large-crops and --small-crops: ", crops_.views(),
-                  " views found, ", most_views, " or fewer wanted");
+            LossDevice(options.threads)) {
   try {
-    network_ = std::make_unique<Network>(architecture(options, images.channels), image_groups(options), precision_,
+    network_ = std::make_unique<Network>(architecture(options, images.channels()), image_groups(options), precision_,
                                          options.seed);
   } catch (const dnnl::error& error) {
     if (precision_ != Precision::bfloat16 || error.status != dnnl_unimplemented) throw;
     throw InvalidInput("--precision: bfloat16 found, which oneDNN cannot compute on this CPU; a run in float32 wanted");
   }
+  for (std::size_t group = 0; group < image_groups(options).size(); ++group)
+    inputs_.push_back(network_->input(group).data());
   loss_step_.grad_prototypes.resize(options.prototypes, options.embedding);
 
   std::vector<Parameter<float>> parameters;
@@ -106,55 +105,10 @@ Learner::Learner(const TrainOptions& options, const ImageSet& images, const Norm
                         .frozen_steps = options.freeze_prototypes});
   optimizer_ = std::make_unique<Optimizer>(options, std::move(parameters));
 
-  steps_per_epoch_ = images.count() / options.batch_size;
-  total_steps_ = steps_per_epoch_ * options.epochs;
+  total_steps_ = steps_per_epoch() * options.epochs;
 }
 
 void Learner::set_total_steps(Index steps) { total_steps_ = std::max(steps, steps_done_ + 1); }
-
-// Image b's crop for view v of a group is row v B + b of the group's input: the embeddings come out view-major.
-void Learner::load_batch() {
-  const Index epoch = steps_done_ / steps_per_epoch_;
-  if (epoch != order_epoch_) {
-    epoch_order(options_.seed, static_cast<std::uint64_t>(epoch), order_);
-    order_epoch_ = epoch;
-  }
-  const Index batch = options_.batch_size;
-  const Index first = (steps_done_ % steps_per_epoch_) * batch;
-  const Index views = crops_.views();
-  std::array<float*, 2> inputs{network_->input(0).data(),
-                               options_.small_crops > 0 ? network_->input(1).data() : nullptr};
-  std::exception_ptr failure;
-  const auto crop = [&](Index b) {
-    try {
-      std::array<float*, most_views> outputs;
-      for (Index v = 0; v < views; ++v) {
-        const bool is_large = v < options_.large_crops;
-        const Index in_group = is_large ? v : v - options_.large_crops;
-        const Index side = is_large ? options_.large_size : options_.small_size;
-        outputs[static_cast<std::size_t>(v)] =
-            inputs[is_large ? 0 : 1] + (in_group * batch + b) * images_.channels * side * side;
-      }
-      const Index index = order_[static_cast<std::size_t>(first + b)];
-      crops_(images_.image(index),
-             CropKey{options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(index)},
-             std::span<float* const>(outputs.data(), static_cast<std::size_t>(views)));
-    } catch (...) {
-#pragma omp critical(swav_load_batch)
-      failure = std::current_exception();
-    }
-  };
-#pragma omp parallel
-  {
-    // One image for each thread, whoever is late: a thread allocates at its first image, so all do in the first step.
-    const Index threads = std::min<Index>(batch, omp_get_num_threads());
-#pragma omp for schedule(static, 1) nowait
-    for (Index b = 0; b < threads; ++b) crop(b);
-#pragma omp for schedule(dynamic, 4)
-    for (Index b = threads; b < batch; ++b) crop(b);
-  }
-  if (failure) std::rethrow_exception(failure);
-}
 
 StepMetrics Learner::step() {
   try {
@@ -166,7 +120,9 @@ StepMetrics Learner::step() {
 }
 
 StepMetrics Learner::checked_step() {
-  load_batch();
+  const auto start = std::chrono::steady_clock::now();
+  batches_.load(steps_done_, inputs_);
+  const std::chrono::duration<double> data_time = std::chrono::steady_clock::now() - start;
   const MatrixView<const float> z = network_->forward();
   bank_.normalize();
   loss_.step_into(z, bank_, crops_.views(), loss_step_);
@@ -175,14 +131,15 @@ StepMetrics Learner::checked_step() {
                       .prototypes_used = loss_step_.prototypes_used,
                       .feature_spread = std::sqrt(static_cast<double>(z.cols)) *
                                         feature_spread(z.middle_rows(0, options_.batch_size),
-                                                       EigenDevice(options_.threads), spread_workspace_)};
+                                                       EigenDevice(options_.threads), spread_workspace_),
+                      .data_seconds = data_time.count()};
   network_->backward(loss_step_.grad_embeddings);
   metrics.learning_rate =
       warmup_cosine({.start = options_.start_learning_rate,
                      .base = options_.learning_rate,
                      .final = options_.final_learning_rate,
                      .warmup_steps = std::min<Index>(
-                         std::lround(options_.warmup_epochs * static_cast<double>(steps_per_epoch_)), total_steps_),
+                         std::lround(options_.warmup_epochs * static_cast<double>(steps_per_epoch())), total_steps_),
                      .total_steps = total_steps_},
                     steps_done_);
   optimizer_->step(metrics.learning_rate);

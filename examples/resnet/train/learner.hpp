@@ -7,13 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.hpp"
+#include "data/image_source.hpp"
 #include "model/network.hpp"
 #include "swav/backend/eigen/onednn_product.hpp"
 #include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/statistics.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 #include "swav/prototypes/bank.hpp"
+#include "train/batches.hpp"
 #include "train/optimizer.hpp"
 #include "train/options.hpp"
 
@@ -28,6 +29,7 @@ struct StepMetrics {
   Index prototypes_used = 0;  // distinct arg max of the codes
   double feature_spread = 0;  // 1: the unit embeddings fill the sphere; 0: they are all the same
   double learning_rate = 0;
+  double data_seconds = 0;  // until the batch was there
 };
 
 /// One tensor of the state.
@@ -41,14 +43,14 @@ class Learner {
  public:
   /// `images` has to outlive the learner. Throws InvalidInput when the batch is larger than the data set, the images do
   /// not suit the network, or this CPU cannot compute in the precision.
-  Learner(const TrainOptions& options, const ImageSet& images, const Normalization& normalization);
+  Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization);
 
   /// One optimisation step on the next batch. Allocates nothing after the first. Throws InvalidInput, which says what
   /// to change, when an embedding or a gradient is not finite any more.
   StepMetrics step();
 
   [[nodiscard]] Index steps_done() const { return steps_done_; }
-  [[nodiscard]] Index steps_per_epoch() const { return steps_per_epoch_; }
+  [[nodiscard]] Index steps_per_epoch() const { return batches_.per_epoch(); }
   [[nodiscard]] Index total_steps() const { return total_steps_; }
   /// Plans the schedule to end after `steps`; at least one more than are done.
   void set_total_steps(Index steps);
@@ -65,25 +67,25 @@ class Learner {
   [[nodiscard]] Precision precision() const { return precision_; }
 
  private:
-  void load_batch();
   StepMetrics checked_step();
 
   TrainOptions options_;
-  const ImageSet& images_;
   MultiCropSampler crops_;
+  Batches batches_;
   Precision precision_;
   std::unique_ptr<Network> network_;
+  std::vector<float*> inputs_;
   PrototypeBank<float, LossDevice> bank_;
   SwappedPredictionLoss<float, LossDevice> loss_;
   SwappedPredictionStep<float, LossDevice> loss_step_;
   SpreadWorkspace<EigenDevice> spread_workspace_;
   std::unique_ptr<Optimizer> optimizer_;
-  std::vector<Index> order_;
-  Index order_epoch_ = -1;
   Index steps_done_ = 0;
-  Index steps_per_epoch_ = 0;
   Index total_steps_ = 0;
 };
+
+/// How many threads render ahead: --workers, or what suits the images where it says to choose.
+[[nodiscard]] int resolve_workers(const TrainOptions& options, const ImageSource& images);
 
 /// The crops that the settings describe, large ones first.
 [[nodiscard]] std::vector<CropSpec> crop_specs(const TrainOptions& options, const Normalization& normalization);

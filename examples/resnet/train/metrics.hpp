@@ -22,6 +22,7 @@ struct StepRecord {
   double feature_spread = 0;
   double learning_rate = 0;
   double images_per_second = 0;
+  double data_share = 0;  // of the step's time, until its batch was there
 };
 
 struct EvaluationRecord {

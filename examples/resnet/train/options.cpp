@@ -32,6 +32,11 @@ void range(const char* flag, const std::array<double, 2>& value, double highest)
 }  // namespace
 
 void validate(const TrainOptions& o) {
+  at_least("--workers", o.workers, -1);
+  detail::require(o.workers <= 1024, "--workers: ", o.workers, " found, 1024 or less wanted");
+  at_least("--cache-mib", o.cache_mib, 0);
+  probability("--max-bad-share", o.max_bad_share);
+
   detail::require(o.depth == 10 || o.depth == 18 || o.depth == 34 || o.depth == 50, "--depth: ", o.depth,
                   " found, 10, 18, 34 or 50 wanted");
   // oneDNN's fast kernels take channels in blocks of 16; with others a step takes many times as long.

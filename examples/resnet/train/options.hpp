@@ -14,6 +14,9 @@ struct TrainOptions {
   std::string preset = "fashion-mnist-quick";
   std::string data = "fashion-mnist";
   std::string data_dir = {};
+  int workers = -1;
+  int cache_mib = 1024;
+  double max_bad_share = 0.01;
   std::string output = {};
   bool resume = false;
   bool overwrite = false;
@@ -82,9 +85,18 @@ struct OptionInfo {
 /// settings come from rather than belong to them.
 template <class Options, class Visit>
 void visit_options(Options& o, Visit&& visit) {
-  visit(OptionInfo{"Data", "--data", "Data set", false, {"fashion-mnist", "cifar10", "stl10"}}, o.data);
+  visit(OptionInfo{"Data", "--data", "Data set", false, {"fashion-mnist", "cifar10", "stl10", "imagefolder"}}, o.data);
   visit(OptionInfo{"Data", "--data-dir", "Folder with its files (default: where Debian's package puts them)", true},
         o.data_dir);
+  visit(OptionInfo{"Data", "--workers",
+                   "Threads that render crops ahead; 0: the step's own do (-1: 0 for images in memory, else --threads)",
+                   true},
+        o.workers);
+  visit(OptionInfo{"Data", "--cache-mib", "Memory for decoded images of an image folder, 0 for none", true},
+        o.cache_mib);
+  visit(
+      OptionInfo{"Data", "--max-bad-share", "Share of images that may turn out unreadable before the run stops", true},
+      o.max_bad_share);
 
   visit(OptionInfo{"Network", "--depth", "ResNet depth: 10, 18, 34 or 50"}, o.depth);
   visit(OptionInfo{"Network", "--width", "Channels of the first stage, a multiple of 16; 64 is torchvision's"},

@@ -6,8 +6,8 @@
 namespace swav::resnet {
 namespace {
 
-// The defaults. Crops are smaller than the images: what is in them then has the size that it has in a whole image, which
-// is what features are taken from, and a step costs less.
+// The defaults. Crops are smaller than the images: what is in them then has the size that it has in a whole image,
+// which is what features are taken from, and a step costs less.
 TrainOptions fashion_mnist_quick() { return {.preset = "fashion-mnist-quick"}; }
 
 // A minute's worth of steps, to see that everything works.

@@ -74,7 +74,9 @@ class Run {
       : options_(with_precision_resolved(options)),
         program_(program),
         folder_(options.output),
-        data_(load_dataset(options.data, options.data_dir)),
+        data_(load_dataset(
+            options.data, options.data_dir,
+            {.cache_bytes = std::size_t(options.cache_mib) << 20, .max_bad_share = options.max_bad_share})),
         learner_(options, data_.pretraining(), data_.normalization),
         monitor_(options, learner_.steps_per_epoch()) {
     prepare_folder(options_);
@@ -114,14 +116,15 @@ class Run {
 
  private:
   void introduce() {
-    const ImageSet& images = data_.pretraining();
-    std::printf("%s: %td images of %td x %td x %td; preset %s\n", data_.name.c_str(), images.count(), images.height,
-                images.width, images.channels, options_.preset.c_str());
+    const ImageSource& images = data_.pretraining();
+    std::printf("%s: %s; preset %s\n", data_.name.c_str(), images.describe().c_str(), options_.preset.c_str());
+    if (options_.evaluate && !data_.can_be_evaluated())
+      std::printf("no accuracies: they need training and test images with classes\n");
     std::printf("%s\n", learner_.network().describe().c_str());
-    std::printf("%td steps of %d images, epochs of %td steps; %s; %d threads; in %s\n", last_step(),
+    std::printf("%td steps of %d images, epochs of %td steps; %s; %d threads, %s; in %s\n", last_step(),
                 options_.batch_size, learner_.steps_per_epoch(),
                 learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32", omp_get_max_threads(),
-                options_.output.c_str());
+                workers_text().c_str(), options_.output.c_str());
     if (options_.resume && position_.step > 0)
       std::printf("resumed at step %td\n", position_.step);
     else if (options_.resume)
@@ -129,6 +132,11 @@ class Run {
     if (position_.step == 0)
       for (const std::string& doubt : doubtful_settings(options_)) warn(doubt);
     std::fflush(stdout);
+  }
+
+  [[nodiscard]] std::string workers_text() const {
+    const int workers = resolve_workers(options_, data_.pretraining());
+    return workers > 0 ? std::to_string(workers) + " more for data" : "data by the same";
   }
 
   void tell_stop(const char* at) const {
@@ -147,7 +155,9 @@ class Run {
   [[nodiscard]] bool finished() const { return position_.step >= last_step(); }
 
   [[nodiscard]] bool due_for_evaluation() const {
-    if (!options_.evaluate || options_.eval_interval == 0 || position_.step == 0 || finished()) return false;
+    if (!options_.evaluate || !data_.can_be_evaluated() || options_.eval_interval == 0 || position_.step == 0 ||
+        finished())
+      return false;
     const Index interval = options_.eval_interval * learner_.steps_per_epoch();
     return position_.step % interval == 0 && evaluated_step_ != position_.step;
   }
@@ -170,10 +180,12 @@ class Run {
                             .prototypes_used = metrics.prototypes_used,
                             .feature_spread = metrics.feature_spread,
                             .learning_rate = metrics.learning_rate,
-                            .images_per_second = options_.batch_size / seconds_per_step_};
+                            .images_per_second = options_.batch_size / seconds_per_step_,
+                            .data_share = metrics.data_seconds / seconds};
     log_->write(record);
     progress_->step(record, seconds_per_step_);
     for (const std::string& warning : monitor_.add(record)) warn(warning);
+    warn_of_problems();
     const bool planned = plan_for_budget();
 
     const bool epoch_ends = position_.step % learner_.steps_per_epoch() == 0;
@@ -200,6 +212,12 @@ class Run {
     progress_->message("warning: " + text);
   }
 
+  void warn_of_problems() {
+    for (const ImageSource* images : {data_.training.get(), data_.unlabeled.get(), data_.test.get()})
+      if (images != nullptr)
+        for (const std::string& problem : images->take_problems()) warn(problem);
+  }
+
   void save() {
     log_->sync();
     position_.total_steps = learner_.total_steps();
@@ -209,8 +227,11 @@ class Run {
 
   Features evaluate() {
     const Clock::time_point start = Clock::now();
-    Features features = extract_features(learner_.network(), learner_.precision(), data_);
-    const Accuracies accuracies = evaluate_features(features, data_, options_.threads);
+    Features features =
+        extract_features(learner_.network(), learner_.precision(), data_, evaluation_size(data_, options_));
+    warn_of_problems();
+    if (!data_.can_be_evaluated()) return features;
+    const Accuracies accuracies = evaluate_features(features.training, features.test, options_.threads);
     position_.evaluation_seconds += seconds_since(start);
     evaluated_step_ = position_.step;
     log_->write(EvaluationRecord{.step = position_.step,
@@ -231,7 +252,8 @@ class Run {
                   checkpoint_path(folder_).c_str());
       return;
     }
-    std::printf("evaluating: %s\n", evaluation_protocol(data_).c_str());
+    if (data_.can_be_evaluated())
+      std::printf("evaluating: %s\n", evaluation_protocol(data_, evaluation_size(data_, options_)).c_str());
     std::fflush(stdout);
     const Features features = evaluate();
     log_->sync();

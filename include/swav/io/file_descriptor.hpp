@@ -41,6 +41,11 @@ class FileDescriptor {
     return static_cast<std::uint64_t>(status.st_size);
   }
 
+  /// Where the next read begins, in bytes from the start.
+  void seek(std::uint64_t position) const {
+    if (::lseek(descriptor_, static_cast<off_t>(position), SEEK_SET) < 0) fail("cannot be read from a given place");
+  }
+
   /// Fills `bytes` from the current position; a file that ends earlier is an error.
   void read(std::span<std::byte> bytes) {
     while (!bytes.empty()) {

@@ -1,0 +1,85 @@
+// Readers with a decoder each; what they learn of an image goes into its slot, once.
+#include "data/decoded_images.hpp"
+
+#include <utility>
+
+#include "swav/core/error.hpp"
+#include "swav/io/file_error.hpp"
+
+namespace swav::resnet {
+
+class DecodedImages::Reader final : public ImageReader {
+ public:
+  explicit Reader(const DecodedImages& images) : images_(images) {}
+
+  ImageView<std::uint8_t> read(Index i) override {
+    const DecodedImage* const known = images_.slots_[static_cast<std::size_t>(i)].load(std::memory_order_acquire);
+    if (known == &images_.unreadable_) return {};
+    if (known != nullptr) return known->view();
+    try {
+      images_.files_->read(i, file_);
+      decoder_.decode(file_, images_.files_->name(i), image_);
+    } catch (const FileError& error) {
+      images_.note_unreadable(i, error.what());
+      return {};
+    }
+    images_.keep(i, image_);
+    return image_.view();
+  }
+
+ private:
+  const DecodedImages& images_;
+  ImageDecoder decoder_;
+  std::vector<std::uint8_t> file_;
+  DecodedImage image_;
+};
+
+DecodedImages::DecodedImages(std::string name, std::unique_ptr<const ImageFiles> files, std::vector<int> classes,
+                             const DiskOptions& options)
+    : name_(std::move(name)),
+      files_(std::move(files)),
+      options_(options),
+      slots_(std::make_unique<Slot[]>(static_cast<std::size_t>(files_->count()))) {
+  labels = std::move(classes);
+}
+
+DecodedImages::~DecodedImages() {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count()); ++i)
+    if (const DecodedImage* const image = slots_[i]; image != &unreadable_) delete image;
+}
+
+std::string DecodedImages::describe() const { return detail::concatenate(count(), " image files in ", name_); }
+
+std::unique_ptr<ImageReader> DecodedImages::reader() const { return std::make_unique<Reader>(*this); }
+
+std::vector<std::string> DecodedImages::take_problems() const {
+  const std::lock_guard lock(problems_mutex_);
+  return std::exchange(problems_, {});
+}
+
+void DecodedImages::keep(Index i, const DecodedImage& image) const {
+  const std::size_t size = image.pixels.size();
+  if (cached_bytes_.fetch_add(size) + size > options_.cache_bytes) {
+    cached_bytes_ -= size;
+    return;
+  }
+  auto kept = std::make_unique<DecodedImage>(image);
+  const DecodedImage* expected = nullptr;
+  if (slots_[static_cast<std::size_t>(i)].compare_exchange_strong(expected, kept.get(), std::memory_order_acq_rel))
+    kept.release();
+  else
+    cached_bytes_ -= size;
+}
+
+void DecodedImages::note_unreadable(Index i, const std::string& problem) const {
+  const std::lock_guard lock(problems_mutex_);
+  if (slots_[static_cast<std::size_t>(i)].exchange(&unreadable_) == &unreadable_) return;
+  problems_.push_back(problem + "; it is left out");
+  ++unreadable_count_;
+  if (static_cast<double>(unreadable_count_) > options_.max_bad_share * static_cast<double>(count()))
+    throw FileError(
+        name_, detail::concatenate(unreadable_count_, " of ", count(), " images cannot be read, a share of at most ",
+                                   options_.max_bad_share, " (--max-bad-share) wanted; the last is ", problem));
+}
+
+}  // namespace swav::resnet

@@ -1,0 +1,46 @@
+// Images by number, wherever they are. In: a number. Out: uint8 pixels, and what is known of all images together.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "swav/core/matrix_view.hpp"
+#include "swav/crops/image_view.hpp"
+
+namespace swav::resnet {
+
+/// What one thread reads images with; it may hold working memory.
+class ImageReader {
+ public:
+  virtual ~ImageReader() = default;
+
+  /// The pixels of image `i`, valid until the next call. Their data is null when the image cannot be read, which
+  /// ImageSource::take_problems() then tells of. Throws FileError when too many cannot.
+  [[nodiscard]] virtual ImageView<std::uint8_t> read(Index i) = 0;
+};
+
+class ImageSource {
+ public:
+  std::vector<int> labels = {};  ///< A class each, from 0; empty where there are none.
+
+  virtual ~ImageSource() = default;
+
+  [[nodiscard]] virtual Index count() const = 0;
+  [[nodiscard]] virtual Index channels() const = 0;
+  /// In pixels, if the images are squares of one size, else 0.
+  [[nodiscard]] virtual Index side() const = 0;
+  /// Whether reading an image costs nothing.
+  [[nodiscard]] virtual bool in_memory() const = 0;
+  /// "60000 images of 28 x 28 x 1"
+  [[nodiscard]] virtual std::string describe() const = 0;
+
+  /// A reader for one thread; any number may read at once. The source has to outlive it.
+  [[nodiscard]] virtual std::unique_ptr<ImageReader> reader() const = 0;
+
+  /// A message on each image that was found unreadable since the last call. Safe beside readers.
+  [[nodiscard]] virtual std::vector<std::string> take_problems() const { return {}; }
+};
+
+}  // namespace swav::resnet
