@@ -1,100 +1,99 @@
-// Times the multi-crop sampler from decoded pixels, on one thread unless the name says otherwise. In: nothing. Out:
-// Google Benchmark's table; "views" is views a second. bench/peers/crops.py times torchvision at the same work.
-#include <benchmark/benchmark.h>
-
+// Times the multi-crop sampler on photographs. In: a folder with *.jpg files, and requests (line_protocol.hpp) for
+// SOURCE_THREADS, where SOURCE is files (JPEG in memory, decoded once for all views), pixels (already decoded) or
+// decode (no crops). Out: seconds for 64 images, each to 2 x 224 + 6 x 96 normalised float planes. bench/peers/crops.py
+// times others at the same work.
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "data/image_decoder.hpp"
+#include "line_protocol.hpp"
 #include "swav/backend/eigen/device.hpp"
 #include "swav/crops/multi_crop.hpp"
+#include "swav/crops/recipes.hpp"
 
 namespace {
 
 using namespace swav;
 
-std::vector<std::uint8_t> noise(Index count) {
-  PhiloxStream random(1, 0);
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(count));
-  for (auto& p : pixels) p = static_cast<std::uint8_t>(random.below(256));
-  return pixels;
+constexpr Index images = 64;
+
+struct Photograph {
+  std::string name;
+  std::vector<std::uint8_t> file;
+  resnet::DecodedImage decoded;
+};
+using Photographs = std::shared_ptr<const std::vector<Photograph>>;
+
+Photographs load(const std::filesystem::path& folder) {
+  auto photographs = std::make_shared<std::vector<Photograph>>();
+  resnet::ImageDecoder decoder;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".jpg") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    Photograph& p = photographs->emplace_back(Photograph{.name = entry.path().filename(), .file = {}, .decoded = {}});
+    p.file.assign(std::istreambuf_iterator<char>(file), {});
+    decoder.decode(p.file, p.name, p.decoded);
+  }
+  std::sort(photographs->begin(), photographs->end(),
+            [](const Photograph& a, const Photograph& b) { return a.name < b.name; });
+  return photographs;
 }
 
-/// Room for one image's views, one after the other.
-struct Views {
-  Views(const MultiCropSampler& crops, Index channels) {
-    Index total = 0;
-    for (Index v = 0; v < crops.views(); ++v) total += channels * crops.view(v).size * crops.view(v).size;
-    values.resize(static_cast<std::size_t>(total));
-    float* next = values.data();
-    for (Index v = 0; v < crops.views(); next += channels * crops.view(v).size * crops.view(v).size, ++v)
-      outputs.push_back(next);
+/// What a thread works with.
+struct Worker {
+  explicit Worker(const MultiCropSampler& crops) {
+    for (Index v = 0; v < crops.views(); ++v)
+      outputs.push_back(views.emplace_back(3 * crops.view(v).size * crops.view(v).size).data());
   }
-  std::vector<float> values;
+  resnet::ImageDecoder decoder;
+  resnet::DecodedImage decoded;
+  std::vector<std::vector<float>> views;
   std::vector<float*> outputs;
 };
 
-void photograph(benchmark::State& state, const MultiCropSampler& crops) {
-  const auto pixels = noise(375 * 500 * 3);
-  const ImageView<std::uint8_t> image{pixels.data(), 375, 500, 3};
-  Views views(crops, 3);
-  std::uint64_t index = 0;
-  for (auto _ : state) {
-    // The same 64 draws again and again: what a view costs depends on what is drawn.
-    crops(image, {1, 0, index++ % 64}, views.outputs);
-    benchmark::ClobberMemory();
-  }
-  state.counters["views"] =
-      benchmark::Counter(static_cast<double>(state.iterations() * crops.views()), benchmark::Counter::kIsRate);
-}
+enum class Source { files, pixels, decode };
 
-const CropSpec large{};
-const CropSpec small{.count = 6, .size = 96, .scale = {0.05, 0.14}};
-
-void photograph_2x224_6x96(benchmark::State& state) { photograph(state, MultiCropSampler{{large, small}}); }
-void photograph_2x224(benchmark::State& state) { photograph(state, MultiCropSampler{{large}}); }
-void photograph_6x96(benchmark::State& state) { photograph(state, MultiCropSampler{{small}}); }
-void photograph_resample_only(benchmark::State& state) {
-  std::vector<CropSpec> specs{large, small};
-  for (CropSpec& spec : specs) {
-    spec.jitter.probability = 0;
-    spec.grayscale = 0;
-    spec.blur.probability = 0;
-  }
-  photograph(state, MultiCropSampler{specs});
-}
-
-/// A batch of Fashion-MNIST's size on `threads` threads: 128 images to 2 x 28 + 2 x 20.
-void grey_28_batch(benchmark::State& state) {
-  const ColorJitter jitter{.brightness = 0.6, .contrast = 0.6, .saturation = 0, .hue = 0};
-  const CropSpec first{.count = 2, .size = 28, .scale = {0.3, 1.0}, .jitter = jitter, .blur = {.probability = 0}};
-  CropSpec second = first;
-  second.size = 20;
-  second.scale = {0.1, 0.3};
-  const MultiCropSampler crops{{first, second}};
-  const EigenDevice device(static_cast<int>(state.range(0)));
-  constexpr Index batch = 128;
-  const auto pixels = noise(batch * 28 * 28);
-  std::vector<Views> views;
-  for (Index b = 0; b < batch; ++b) views.emplace_back(crops, 1);
-  std::uint64_t epoch = 0;
-  for (auto _ : state) {
-    device.for_shares(batch, [&](int, Index from, Index count) {
-      for (Index b = from; b < from + count; ++b)
-        crops(ImageView<std::uint8_t>{pixels.data() + b * 28 * 28, 28, 28, 1},
-              {1, epoch, static_cast<std::uint64_t>(b)}, views[static_cast<std::size_t>(b)].outputs);
+std::function<void()> crop(const Photographs& photographs, Source source, int threads) {
+  const auto crops = std::make_shared<MultiCropSampler>(swav_crops());
+  const auto workers = std::make_shared<std::vector<Worker>>();
+  for (int t = 0; t < threads; ++t) workers->emplace_back(*crops);
+  return [=, device = EigenDevice(threads)] {
+    std::atomic<Index> next = 0;  // images differ in what they cost
+    device.for_shares(threads, [&](int share, Index, Index) {
+      Worker& worker = (*workers)[static_cast<std::size_t>(share)];
+      for (Index i = next++; i < images; i = next++) {
+        const Photograph& photograph = (*photographs)[static_cast<std::size_t>(i) % photographs->size()];
+        if (source != Source::pixels) worker.decoder.decode(photograph.file, photograph.name, worker.decoded);
+        const resnet::DecodedImage& image = source == Source::pixels ? photograph.decoded : worker.decoded;
+        if (source != Source::decode) (*crops)(image.view(), {1, 0, static_cast<std::uint64_t>(i)}, worker.outputs);
+      }
     });
-    ++epoch;
-  }
-  state.counters["views"] =
-      benchmark::Counter(static_cast<double>(state.iterations() * batch * crops.views()), benchmark::Counter::kIsRate);
+  };
 }
 
 }  // namespace
 
-BENCHMARK(photograph_2x224_6x96)->Unit(benchmark::kMicrosecond);
-BENCHMARK(photograph_2x224)->Unit(benchmark::kMicrosecond);
-BENCHMARK(photograph_6x96)->Unit(benchmark::kMicrosecond);
-BENCHMARK(photograph_resample_only)->Unit(benchmark::kMicrosecond);
-BENCHMARK(grey_28_batch)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMicrosecond)->UseRealTime();
-
-BENCHMARK_MAIN();
+int main(int count, char** arguments) {
+  if (count != 2) {
+    std::cerr << "usage: bench_crops FOLDER\n";
+    return 2;
+  }
+  const Photographs photographs = load(arguments[1]);
+  std::map<std::string, bench::Case> cases;
+  const std::array<std::pair<const char*, Source>, 3> sources = {
+      {{"files", Source::files}, {"pixels", Source::pixels}, {"decode", Source::decode}}};
+  for (const auto& [name, source] : sources)
+    for (const int threads : {1, 2})
+      cases[std::string(name) + "_" + std::to_string(threads)] = [=, source = source] {
+        return crop(photographs, source, threads);
+      };
+  return bench::serve(cases);
+}

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import typing
 
+import crops_parts
 import transport_parts
 from timing import Program, in_turn, milliseconds, table
 
@@ -169,6 +170,7 @@ PARTS = {
     "steps": Part("Training steps, bf16", time_steps, PYTORCH),
     "transport": Part("Optimal transport to an L1 marginal error of 1e-6, double", transport_parts.time_solve, SOLVERS),
     "batch": Part("Batches of optimal transport, float", transport_parts.time_batch, SOLVERS),
+    "crops": Part("Multi-crop views of photographs", crops_parts.time_crops, {}),
     "points": Part("Optimal transport of points, costs not stored, double", transport_parts.time_points, {}),
 }
 
@@ -191,11 +193,11 @@ def main():
         running.append(Program(command, options.threads))
         return running[-1]
 
-    def programs(name):
-        return start([options.build / f"bench/bench_{name}"])
+    def programs(name, *arguments):
+        return start([options.build / f"bench/bench_{name}", *arguments])
 
-    def peers(name):
-        return start([sys.executable, ROOT / f"bench/peers/{name}.py"])
+    def peers(name, *arguments, python=sys.executable):
+        return start([python, ROOT / f"bench/peers/{name}.py", *arguments])
 
     for name in options.only.split(","):
         text, results = PARTS[name].measure(options, programs, peers)

@@ -1,48 +1,72 @@
-"""torchvision's crops against the library's, one core each, in turn: images a second and their ratio.
+"""Times what others make multi-crop views with, on one core, from JPEG files and from decoded pixels.
 
-    python bench/peers/crops.py build/bench/bench_crops [rounds]
+    python bench/peers/crops.py FOLDER    with the photographs that bench/crops_parts.py writes, as *.jpg
 
-The same work: a decoded 500 x 375 photograph to 2 x 224 + 6 x 96 normalised float views, with SwAV's recipe. Pillow: the
-release's transforms on a PIL image (its blur is Pillow's). Tensors: torchvision v2 on a uint8 tensor.
+In: requests (bench/peers/line_protocol.py) for PEER_files and PEER_pixels. Out: seconds for 64 images, each to
+2 x 224 + 6 x 96 normalised float planes by SwAV's recipe. PEER is
+- torchvision: the release's transforms on Pillow images (its blur is Pillow's); the same on Pillow-SIMD where that is
+  installed in Pillow's place.
+- tensors: torchvision's v2 transforms on uint8 tensors from its own JPEG decoder; the blur's kernel spans three sigma of
+  the widest.
+- albumentations: on OpenCV; its bilinear resize does not antialias, which is less work than everybody else's.
+- dali: NVIDIA DALI's CPU pipeline, one worker thread; its colour steps are one matrix in a fixed order.
 """
-import json
+import io
+import pathlib
 import random
-import subprocess
 import sys
-import time
 
 import numpy as np
-import PIL
-import torch
-import torchvision
-from PIL import Image, ImageFilter
-from torchvision import transforms as v1
-from torchvision.transforms import v2
 
-torch.set_num_threads(1)
+from line_protocol import serve
+
+IMAGES = 64
 MEAN, STD = [0.485, 0.456, 0.406], [0.228, 0.224, 0.225]
 VIEWS = [(224, 0.14, 1.0)] * 2 + [(96, 0.05, 0.14)] * 6
+FILES = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jpg"))]
+FILES = [FILES[i % len(FILES)] for i in range(IMAGES)]
 
 
-class PillowBlur:
-    def __call__(self, image):
+def one_by_one(load, views, from_files):
+    """load: file -> image; views: image -> list of views. The same draws each time."""
+    images = FILES if from_files else [load(file) for file in FILES[:2]] * (IMAGES // 2)
+
+    def work():
+        random.seed(0)
+        for image in images:
+            views(load(image) if from_files else image)
+
+    return work
+
+
+def torchvision_pillow(from_files):
+    import torch
+    from PIL import Image, ImageFilter
+    from torchvision import transforms
+
+    torch.set_num_threads(1)
+
+    def blur(image):
         return image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 2))) if random.random() < 0.5 else image
 
-
-def pillow_views(pixels):
-    image = Image.fromarray(pixels)
-
     def recipe(size, low, high):
-        jitter = v1.RandomApply([v1.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8)
-        return v1.Compose([v1.RandomResizedCrop(size, scale=(low, high)), v1.RandomHorizontalFlip(), jitter,
-                           v1.RandomGrayscale(0.2), PillowBlur(), v1.ToTensor(), v1.Normalize(MEAN, STD)])
+        jitter = transforms.RandomApply([transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8)
+        return transforms.Compose([
+            transforms.RandomResizedCrop(size, scale=(low, high)), transforms.RandomHorizontalFlip(), jitter,
+            transforms.RandomGrayscale(0.2), blur, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 
     recipes = [recipe(*view) for view in VIEWS]
-    return lambda: [recipe(image) for recipe in recipes]
+    work = one_by_one(lambda file: Image.open(io.BytesIO(file)).convert("RGB"),
+                      lambda image: [recipe(image) for recipe in recipes], from_files)
+    return lambda: torch.manual_seed(0) and work()
 
 
-def tensor_views(pixels):
-    image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+def torchvision_tensors(from_files):
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg
+    from torchvision.transforms import v2
+
+    torch.set_num_threads(1)
 
     def recipe(size, low, high):
         jitter = v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8)
@@ -52,32 +76,79 @@ def tensor_views(pixels):
                            v2.Normalize(MEAN, STD)])
 
     recipes = [recipe(*view) for view in VIEWS]
-    return lambda: [recipe(image) for recipe in recipes]
+    work = one_by_one(lambda file: decode_jpeg(torch.frombuffer(bytearray(file), dtype=torch.uint8),
+                                               ImageReadMode.RGB),
+                      lambda image: [recipe(image) for recipe in recipes], from_files)
+    return lambda: torch.manual_seed(0) and work()
 
 
-def seconds(function, repeats=24):
-    begin = time.process_time()
-    for _ in range(repeats):
-        function()
-    return (time.process_time() - begin) / repeats
+def albumentations(from_files):
+    import os
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations as A
+    import cv2
+    from albumentations.pytorch import ToTensorV2
+
+    cv2.setNumThreads(1)
+
+    def recipe(size, low, high):
+        return A.Compose([A.RandomResizedCrop((size, size), scale=(low, high)), A.HorizontalFlip(),
+                          A.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), A.ToGray(p=0.2),
+                          A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5), A.Normalize(MEAN, STD),
+                          ToTensorV2()])
+
+    recipes = [recipe(*view) for view in VIEWS]
+    work = one_by_one(lambda file: cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB),
+                      lambda image: [recipe(image=image)["image"] for recipe in recipes], from_files)
+
+    def seeded():
+        for recipe in recipes:
+            recipe.set_random_seed(0)
+        work()
+
+    return seeded
 
 
-def main():
-    bench, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    command = [bench, "--benchmark_filter=^photograph_2x224_6x96$", "--benchmark_format=json"]
-    photo = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
-    photo = np.array(Image.fromarray(photo).resize((500, 375), Image.BICUBIC))
-    peers = {f"torchvision {torchvision.__version__}, Pillow {PIL.__version__}": pillow_views(photo),
-             f"torchvision {torchvision.__version__} v2, tensors": tensor_views(photo)}
-    best = dict.fromkeys(["swav", *peers], float("inf"))
-    for _ in range(rounds):
-        result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        best["swav"] = min(best["swav"], result["benchmarks"][0]["cpu_time"] * 1e-6)
-        for name, views in peers.items():
-            best[name] = min(best[name], seconds(views))
-    for name, time_taken in best.items():
-        print(f"{name:40s} {1 / time_taken:8.0f} images/s  {time_taken / best['swav']:6.1f} x swav's time")
+def dali(from_files):
+    from nvidia.dali import fn, pipeline_def, types
 
+    @pipeline_def(batch_size=IMAGES, num_threads=1, device_id=None, prefetch_queue_depth=1, exec_async=False,
+                  exec_pipelined=False, seed=1)
+    def pipeline():
+        image = fn.external_source(name="images", dtype=types.UINT8, ndim=1 if from_files else 3)
+        if from_files:
+            image = fn.decoders.image(image, device="cpu", output_type=types.RGB)
+        views = []
+        for size, low, high in VIEWS:
+            def factor():  # of colour: one where the jitter is left out
+                return 1 + jitter * fn.random.uniform(range=(-0.8, 0.8))
+            jitter = fn.random.coin_flip(probability=0.8)
+            view = fn.random_resized_crop(image, size=(size, size), random_area=(low, high))
+            view = fn.color_twist(view, brightness=factor(), contrast=factor(),
+                                  saturation=factor() * fn.random.coin_flip(probability=0.8),
+                                  hue=jitter * fn.random.uniform(range=(-72.0, 72.0)))
+            view = fn.gaussian_blur(view, sigma=fn.random.uniform(range=(0.1, 2.0)),
+                                    window_size=1 + 12 * fn.random.coin_flip(probability=0.5))
+            views.append(fn.crop_mirror_normalize(view, mean=[255 * m for m in MEAN], std=[255 * s for s in STD],
+                                                  mirror=fn.random.coin_flip(), dtype=types.FLOAT, output_layout="CHW"))
+        return tuple(views)
+
+    pipe = pipeline()
+    pipe.build()
+    data = [np.frombuffer(file, np.uint8) for file in FILES]
+    if not from_files:
+        from PIL import Image
+        data = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in FILES]
+
+    def work():
+        pipe.feed_input("images", data, layout=None if from_files else "HWC")
+        pipe.run()
+
+    return work
+
+
+PEERS = {"torchvision": torchvision_pillow, "tensors": torchvision_tensors, "albumentations": albumentations, "dali": dali}
 
 if __name__ == "__main__":
-    main()
+    serve({f"{name}_{source}": lambda make=make, source=source: make(source == "files")
+           for name, make in PEERS.items() for source in ("files", "pixels")})
