@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds Release for this CPU into build/ and runs every test, the network's on a oneDNN 3.x
 # by pip, too; then the library's tests and the trainer's under AddressSanitizer with UndefinedBehaviorSanitizer, and the
-# library's, built by clang, under ThreadSanitizer.
+# library's and the data's, built by clang, under ThreadSanitizer.
 #   bash tests/run.sh           as said
 #   bash tests/run.sh --quick   without the sanitizers
 #   bash tests/run.sh --long    all else under AddressSanitizer, too: the network, the program, the examples
@@ -43,15 +43,16 @@ fi
 build release all
 run release
 if [[ $mode == ordinary ]]; then
-  build address library_tests test_trainer
-  run address -R '^trainer$'
+  build address library_tests test_trainer test_trainer_data
+  run address -R '^trainer(_data)?$'
   run address -L library
 elif [[ $mode == --long ]]; then
   build address all
   run address
 fi
 if [[ $mode != --quick ]]; then
-  build thread library_tests
+  build thread library_tests test_trainer_data
   run thread -L library
+  run thread -R '^trainer_data$'
 fi
 echo "== all tests passed"
