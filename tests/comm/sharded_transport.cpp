@@ -132,6 +132,33 @@ void infeasible_is_so_in_all(const MpiCommunicator& group) {
     }
 }
 
+// Parts that no process sees whole: rows and columns of the same remainder by 3, each row with the columns near it.
+void parts_are_those_of_all(const MpiCommunicator& group) {
+  const Share share(group);
+  Problem p = problem_of_all();
+  for (Index i = 0; i < rows; ++i)
+    for (Index j = 0; j < cols; ++j)
+      if (i % 3 != j % 3 || std::abs(i * (cols - 1) - j * (rows - 1)) > 10 * rows) p.cost(i, j) = infinity;
+  double of_a[3] = {}, of_b[3] = {};
+  for (Index i = 0; i < rows; ++i) of_a[i % 3] += p.a[std::size_t(i)];
+  for (Index j = 0; j < cols; ++j) of_b[j % 3] += p.b[std::size_t(j)];
+  for (Index j = 0; j < cols; ++j) p.b[std::size_t(j)] *= of_a[j % 3] / of_b[j % 3];
+  const SinkhornOptions options{.epsilon = 1, .tolerance = 1e-12};
+  Sinkhorn<double> alone(options, EigenDevice(1));
+  Sharded sharded(options, EigenDevice(1), group);
+  const auto whole = alone.solve(p.cost, p.a, p.b);
+  const auto mine = sharded.solve(share.of(p.cost), share.of(p.a), p.b);
+  check(whole.converged, "parts do not converge", group);
+  check(mine.converged, "parts do not converge in a group", group);
+  // Potentials have a constant for each part that nothing determines.
+  const RowMatrix<double> plan = mine.plan(), whole_plan = whole.plan();
+  check(difference(plan.data(), whole_plan.data() + share.first * cols, plan.size()) <= 1e-10, "parts: plan", group);
+  p.a[0] += 1e-6;
+  p.a[1] -= 1e-6;
+  const auto none = sharded.solve(share.of(p.cost), share.of(p.a), p.b);
+  check(none.status == TransportStatus::infeasible && none.iterations == 0, "parts that differ", group);
+}
+
 void bad_input_in_one_process_is_an_error_in_all(const MpiCommunicator& group) {
   const Share share(group);
   const bool last = group.rank() == group.size() - 1;
@@ -192,7 +219,10 @@ void run(const MpiCommunicator& group) {
   share_equals_the_whole(with([](auto& o) { o.epsilon = 0.005, o.absorption_threshold = 1e4, o.relaxation = 1.5; }),
                          "absorption", group);
   share_equals_the_whole(with([](auto& o) { o.epsilon_start_factor = 100; }), "schedule", group);
+  share_equals_the_whole(with([](auto& o) { o.rho_a = 50, o.rho_b = 1e3, o.relaxation = 1; }), "nearly balanced",
+                         group);
   infeasible_is_so_in_all(group);
+  parts_are_those_of_all(group);
   bad_input_in_one_process_is_an_error_in_all(group);
   a_stop_in_one_process_stops_all(group);
 }

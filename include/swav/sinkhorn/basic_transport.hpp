@@ -15,55 +15,48 @@
 #include "swav/sinkhorn/options.hpp"
 #include "swav/sinkhorn/relaxation.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
+#include "swav/sinkhorn/transport_problem.hpp"
 #include "swav/sinkhorn/transport_result.hpp"
 
 namespace swav::detail {
 
 /// What one call of Sinkhorn::solve_into does, with a workspace that outlives it. Between runs of iterations in one
-/// domain the state is the potentials f, g, from which each domain makes its own. Every decision is taken from numbers
-/// that all processes of the group have alike.
+/// domain the state is the potentials f, g, from which each domain makes its own.
 template <class Scalar, class Device, class Cost, class Group>
 class TransportSolver {
   using L = PotentialScalar<Scalar>;
   using Passes = TransportPasses<Device>;
-  using CostRows = typename Passes::template CostRows<Cost>;
-  using Workspace = typename Passes::template Workspace<Scalar>;
+  using Problem = TransportProblem<Scalar, Device, Cost, Group>;
+  using Workspace = typename Problem::Workspace;
   using Result = TransportResult<Scalar, Device, Cost, Group>;
   using Masses = VectorView<const Scalar>;
 
  public:
-  TransportSolver(const SinkhornOptions& options, const Device& device, const Group& group, Workspace& workspace)
-      : options_(options), device_(device), group_(group), workspace_(workspace) {}
+  /// Throws InvalidInput, nothing of the caller's being touched. See TransportProblem.
+  TransportSolver(const SinkhornOptions& options, const Device& device, const Group& group, Workspace& workspace,
+                  const Cost& cost, Masses a, Masses b, const Result* warm)
+      : options_(options),
+        workspace_(workspace),
+        problem_(options, device, group, workspace, cost, a, b, warm == nullptr ? nullptr : &warm->g) {}
 
-  void solve_into(const Cost& cost, Masses a, Masses b, const Result* warm, Result& result) {
-    agree(cost, fault_of([&] { check_sizes(cost, a, b, warm); }));
-    const CostRows rows(cost, workspace_.points);
-    cost_ = &rows;
-    device_ = Passes::device_for(device_, cost.size());
-    workspace_.reserve(cost.rows, cost.cols, device_);
-    cold_ = warm == nullptr;
-    start(fault_of([&] { load(a, b, warm); }));
-
-    // Nothing of the caller's is touched before here.
+  void solve_into(const Cost& cost, const Group& group, Result& result) {
     result_ = &result;
     result.cost_ = cost;
-    result.device_ = device_;
-    result.group_ = group_;
+    result.device_ = problem_.device();
+    result.group_ = group;
     result.epsilon = options_.epsilon;
     result.rho_a = options_.rho_a;
     result.rho_b = options_.rho_b;
-    result.total_a = static_cast<double>(mass_);
-    result.total_b = static_cast<double>(mass_b_);
-    result.f.resize(static_cast<std::size_t>(cost.rows));
-    result.g.resize(static_cast<std::size_t>(cost.cols));
+    result.total_a = static_cast<double>(problem_.scale() * problem_.mass());
+    result.total_b = static_cast<double>(problem_.scale() * problem_.mass_b());
+    result.f.resize(static_cast<std::size_t>(rows()));
+    result.g.resize(static_cast<std::size_t>(cols()));
     result.errors.clear();
     result.iterations = 0;
     result.marginal_error = std::numeric_limits<double>::infinity();
     result.status = TransportStatus::stopped;  // should a callback throw
     result.converged = false;
-    const bool infeasible =
-        (summary_.stranded_row && std::isinf(options_.rho_a)) || (stranded_column_ && std::isinf(options_.rho_b));
-    finish(infeasible ? TransportStatus::infeasible : run_schedule());
+    finish(problem_.solvable() ? run_schedule() : TransportStatus::infeasible);
   }
 
  private:
@@ -71,155 +64,25 @@ class TransportSolver {
   // a kernel again.
   enum class Ending { converged, max_iterations, stopped, infeasible, left_range, settled, failed };
 
-  // What is wrong here must be known to all before it is thrown.
-  template <class Work>
-  static std::string fault_of(const Work& work) {
-    try {
-      work();
-    } catch (const InvalidInput& error) {
-      return error.what();
-    }
-    return {};
-  }
-
-  // Throws in each process when there is a fault in any.
-  void throw_together(const std::string& fault) {
-    L faults = fault.empty() ? L(0) : L(1);
-    group_.maximum(&faults, 1);
-    require(fault.empty(), fault);
-    require(faults == 0,
-            "Sinkhorn::solve: a cost or masses that cannot be worked with found in another process of the "
-            "group");
-  }
-
-  void check_sizes(const Cost& cost, Masses a, Masses b, const Result* warm) const {
-    require(cost.cols > 0 && (cost.rows > 0 || group_.size() > 1), "Sinkhorn::solve: cost of shape ", cost.rows, " x ",
-            cost.cols, " found, at least 1 x 1 wanted");
-    require(a.size == 0 || a.size == cost.rows, "Sinkhorn::solve: a of size ", a.size, " found, ", cost.rows,
-            " (the rows of the cost) or 0 wanted");
-    require(b.size == 0 || b.size == cost.cols, "Sinkhorn::solve: b of size ", b.size, " found, ", cost.cols,
-            " (the columns of the cost) or 0 wanted");
-    require(warm == nullptr || static_cast<Index>(warm->g.size()) == cost.cols,
-            "Sinkhorn::solve: warm start with g of size ", warm == nullptr ? 0 : warm->g.size(), " found, ", cost.cols,
-            " wanted");
-  }
-
-  void agree(const Cost& cost, const std::string& fault) {
-    throw_together(fault);
-    const auto columns = static_cast<L>(cost.cols);
-    L seen[] = {columns, -columns};
-    group_.maximum(seen, 2);
-    require(seen[0] == -seen[1], "Sinkhorn::solve: costs of ", -seen[1], " to ", seen[0],
-            " columns found in the group's processes, the same number in each wanted");
-    all_rows_ = static_cast<L>(cost.rows);
-    group_.sum(&all_rows_, 1);
-    require(all_rows_ > 0, "Sinkhorn::solve: no rows found in any process of the group, at least one wanted");
-  }
-
-  // Masses, first potentials and what the cost's rows here say.
-  void load(Masses a, Masses b, const Result* warm) {
-    const auto loaded = [](Masses masses, Index size, L missing, auto& buffer, const char* name) {
-      const MassSummary<L> found = Passes::load_masses(masses, size, missing, buffer);
-      require(found.bad < 0, "Sinkhorn::solve: ", name, "[", found.bad,
-              "] = ", found.bad < 0 ? 0.0 : static_cast<double>(static_cast<Accumulator<Scalar>>(masses[found.bad])),
-              " found, a finite mass >= 0 wanted");
-      return found.total;
-    };
-    mass_ = loaded(a, cost_->rows, 1 / all_rows_, workspace_.a, "a");
-    mass_b_ = loaded(b, cost_->cols, 1 / static_cast<L>(cost_->cols), workspace_.b, "b");
-    if (cold_)
-      Passes::fill(workspace_.g, cost_->cols, L(0));
-    else
-      load_warm(warm->g);
-    Passes::mask(workspace_.g, workspace_.b, cost_->cols);
-    summary_ = Passes::reduce(device_, *cost_, workspace_);
-    check(summary_);
-    Passes::fill(workspace_.f, cost_->rows, -std::numeric_limits<L>::infinity());
-  }
-
-  template <class Potentials>
-  void load_warm(const Potentials& g) {
-    for (const L potential : g)
-      require(!std::isnan(potential) && potential < std::numeric_limits<L>::infinity(),
-              "Sinkhorn::solve: warm start with a potential ", potential, " found, finite or -inf wanted");
-    Passes::load_potentials(g.data(), static_cast<Index>(g.size()), workspace_.g);
-    Passes::revive(workspace_.g, static_cast<Index>(g.size()));
-  }
-
-  void check(const CostSummary<L>& summary) const {
-    require(summary.bad_row < 0, "Sinkhorn::solve: cost with a NaN, -inf or overflow in row ", summary.bad_row,
-            " found, finite entries or +inf wanted");
-    const L largest = std::numeric_limits<L>::max() / L(1 << 20);
-    require(summary.largest <= largest, "Sinkhorn::solve: cost with an entry of size ", summary.largest,
-            " found, at most ", largest, " wanted");
-    require(static_cast<L>(options_.epsilon * options_.epsilon_start_factor) <= largest,
-            "SinkhornOptions.epsilon: ", options_.epsilon * options_.epsilon_start_factor, " found, at most ", largest,
-            " wanted");
-  }
-
-  // Makes masses and summary those of all processes.
-  void start(const std::string& fault) {
-    throw_together(fault);
-    group_.sum(&mass_, 1);
-    for (const auto& [total, name] : {std::pair(mass_, "a"), std::pair(mass_b_, "b")})
-      require(total > 0 && std::isfinite(total), "Sinkhorn::solve: ", name, " of total mass ", total,
-              " found, a finite total > 0 wanted");
-    if (balanced()) {
-      const double rounding = std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53));
-      require(std::abs(mass_ - mass_b_) <= static_cast<L>(std::sqrt(rounding)) * mass_,
-              "Sinkhorn::solve: masses of "
-              "totals ",
-              mass_, " (a) and ", mass_b_, " (b) found, the same wanted, or a finite rho_a or rho_b");
-      Passes::scale_masses(workspace_.b, cost_->cols, mass_ / mass_b_);
-      mass_b_ = mass_;
-    }
-    L seen[] = {L(summary_.forbidden), L(summary_.stranded_row), summary_.largest, summary_.maximum};
-    group_.maximum(seen, 4);
-    summary_.forbidden = seen[0] != 0;
-    summary_.stranded_row = seen[1] != 0;
-    summary_.largest = seen[2];
-    summary_.maximum = seen[3];
-    stranded_column_ = reduce_columns();
-    reduced_ = true;
-    log_wait_ = 16;
-    single_ = options_.kernel_storage != KernelStorage::full && sizeof(L) > sizeof(float);
-    log_ = options_.stabilization == Stabilization::log;
-    quick_absorptions_ = 0;
-  }
-
-  void merge_minima() {
-    if (group_.size() == 1) return;
-    Passes::negate(workspace_.base_g, cost_->cols);
-    group_.maximum(workspace_.base_g.data(), cost_->cols);
-    Passes::negate(workspace_.base_g, cost_->cols);
-  }
-  bool reduce_columns() {
-    merge_minima();
-    return Passes::reduce_columns(cost_->cols, workspace_);
-  }
-  // Makes the column sums and what the rows' update did those of all processes.
-  FactorUpdate<L> merged(FactorUpdate<L> rows) {
-    if (group_.size() == 1) return rows;
-    group_.sum(workspace_.column_sums.data(), cost_->cols);
-    group_.sum(&rows.residual, 1);
-    group_.sum(&rows.mass, 1);
-    const bool sound = rows.lowest > 0 && rows.highest < std::numeric_limits<L>::infinity();
-    L seen[] = {sound ? -rows.lowest : L(0), sound ? rows.highest : std::numeric_limits<L>::infinity()};
-    group_.maximum(seen, 2);
-    rows.lowest = -seen[0];
-    rows.highest = seen[1];
-    return rows;
-  }
-
-  [[nodiscard]] bool balanced() const { return std::isinf(options_.rho_a) && std::isinf(options_.rho_b); }
+  [[nodiscard]] Index rows() const { return problem_.cost().rows; }
+  [[nodiscard]] Index cols() const { return problem_.cost().cols; }
   [[nodiscard]] L lambda(double rho) const {
     return std::isinf(rho) ? L(1) : static_cast<L>(rho) / (static_cast<L>(rho) + epsilon_);
+  }
+  // Where updates alone would take long to do so.
+  [[nodiscard]] bool translates() const {
+    return !problem_.balanced() && lambda(options_.rho_a) * lambda(options_.rho_b) > L(0.25);
   }
   [[nodiscard]] int max_iterations() const { return solve_iterations(options_); }
   [[nodiscard]] double tolerance() const { return solve_tolerance<Scalar>(options_); }
 
   // A warm start is at epsilon already.
   TransportStatus run_schedule() {
+    cold_ = !problem_.warm();
+    log_wait_ = 16;
+    single_ = options_.kernel_storage != KernelStorage::full && sizeof(L) > sizeof(float);
+    log_ = options_.stabilization == Stabilization::log;
+    quick_absorptions_ = 0;
     double epsilon = cold_ ? options_.epsilon * options_.epsilon_start_factor : options_.epsilon;
     for (;; epsilon = std::max(epsilon * options_.epsilon_decay, options_.epsilon)) {
       const bool last = !(epsilon > options_.epsilon);
@@ -264,8 +127,9 @@ class TransportSolver {
   }
 
   // A part of the mass, or of the plan's where that is larger, as it can be in an unbalanced problem.
-  [[nodiscard]] double relative_error(const FactorUpdate<L>& rows, const FactorUpdate<L>& columns) const {
-    return static_cast<double>((rows.residual + columns.residual) / (balanced() ? mass_ : std::max(mass_, rows.mass)));
+  [[nodiscard]] double relative_error(const FactorUpdate<L>& by_rows, const FactorUpdate<L>& by_columns) const {
+    const L mass = problem_.balanced() ? problem_.mass() : std::max(problem_.mass(), by_rows.mass);
+    return static_cast<double>((by_rows.residual + by_columns.residual) / mass);
   }
 
   template <class Kernel>
@@ -276,45 +140,49 @@ class TransportSolver {
                             ? std::min(static_cast<L>(std::log(*options_.absorption_threshold)), range / 3)
                             : range / 3;
     const L limit = std::exp(log_limit);
-    if (!reduced_) {
-      Passes::reduce(device_, *cost_, workspace_);
-      reduce_columns();
-    }
-    reduced_ = false;
-    const auto kernel = Passes::template make_kernel<Kernel>(device_, *cost_, epsilon_, workspace_);
-    Passes::start_factors(cost_->rows, cost_->cols, epsilon_, options_.rho_a, options_.rho_b, range / 6,
+    problem_.reduce();
+    const auto kernel = Passes::template make_kernel<Kernel>(problem_.device(), problem_.cost(), epsilon_, workspace_);
+    Passes::start_factors(rows(), cols(), epsilon_, options_.rho_a, options_.rho_b, range / 6,
                           options_.stabilization != Stabilization::scaling, cold_, workspace_);
     relaxation_.restart();
     result_->domain = Stabilization::scaling;
     for (int iteration = 1;; ++iteration) {
       const L omega = static_cast<L>(relaxation_.factor());
-      const FactorUpdate<L> rows = merged(Passes::iterate(device_, kernel, lambda(options_.rho_a), omega, workspace_));
-      const FactorUpdate<L> columns = Passes::update_columns(cost_->cols, lambda(options_.rho_b), omega, workspace_);
-      const L lowest = std::min(rows.lowest, columns.lowest), highest = std::max(rows.highest, columns.highest);
-      const double error = relative_error(rows, columns);
+      const FactorUpdate<L> by_rows =
+          problem_.merged(Passes::iterate(problem_.device(), kernel, lambda(options_.rho_a), omega, workspace_));
+      const FactorUpdate<L> by_columns = Passes::update_columns(cols(), lambda(options_.rho_b), omega, workspace_);
+      const L lowest = std::min(by_rows.lowest, by_columns.lowest),
+              highest = std::max(by_rows.highest, by_columns.highest);
+      const double error = relative_error(by_rows, by_columns);
       if (!(std::isfinite(error) && lowest > 0 && highest < std::numeric_limits<L>::infinity())) {
         // v is as it was, and sound.
         ++result_->iterations;
-        Passes::column_potentials(cost_->cols, epsilon_, workspace_.v, workspace_);
+        Passes::column_potentials(cols(), epsilon_, workspace_.v, workspace_);
         if (options_.stabilization == Stabilization::automatic) return leave_for_log_domain();
         return iteration == 1 ? Ending::failed : Ending::left_range;
       }
       if (const std::optional<Ending> ending = note(error, wanted)) {
-        Passes::row_potentials(cost_->rows, epsilon_, workspace_);
-        Passes::column_potentials(cost_->cols, epsilon_, workspace_.v, workspace_);
+        Passes::row_potentials(rows(), epsilon_, workspace_);
+        Passes::column_potentials(cols(), epsilon_, workspace_.v, workspace_);
         return *ending;
       }
       if (options_.stabilization != Stabilization::scaling && (lowest * limit < 1 || highest > limit)) {
-        Passes::column_potentials(cost_->cols, epsilon_, workspace_.next, workspace_);
+        Passes::column_potentials(cols(), epsilon_, workspace_.next, workspace_);
         quick_absorptions_ = iteration <= 3 ? quick_absorptions_ + 1 : 0;
         return quick_absorptions_ >= 2 && options_.stabilization == Stabilization::automatic ? leave_for_log_domain()
                                                                                              : Ending::left_range;
       }
-      relaxation_.observe(error, wanted, static_cast<double>(columns.largest_move));
-      if (summary_.forbidden && result_->iterations % 64 == 0) {
-        Passes::row_potentials(cost_->rows, epsilon_, workspace_);
-        Passes::column_potentials(cost_->cols, epsilon_, workspace_.v, workspace_);
-        if (is_infeasible()) return Ending::infeasible;
+      relaxation_.observe(error, wanted, static_cast<double>(by_columns.largest_move));
+      if (problem_.forbids() && result_->iterations % 64 == 0) {
+        Passes::row_potentials(rows(), epsilon_, workspace_);
+        Passes::column_potentials(cols(), epsilon_, workspace_.v, workspace_);
+        if (problem_.proves_infeasible(epsilon_)) return Ending::infeasible;
+      }
+      if (translates()) {
+        Passes::row_potentials(rows(), epsilon_, workspace_);
+        Passes::column_potentials(cols(), epsilon_, workspace_.next, workspace_);
+        Passes::translate_bases(rows(), cols(), problem_.translation(workspace_.f, workspace_.g, epsilon_), epsilon_,
+                                options_.rho_a, options_.rho_b, workspace_);
       }
       Passes::accept_columns(workspace_);
     }
@@ -330,21 +198,24 @@ class TransportSolver {
     result_->domain = Stabilization::log;
     for (int iteration = 1;; ++iteration) {
       const L omega = static_cast<L>(relaxation_.factor());
-      const FactorUpdate<L> rows =
-          merged(Passes::log_iterate(device_, *cost_, epsilon_, lambda(options_.rho_a), omega, workspace_));
-      if (Passes::starves(cost_->cols, workspace_)) {
-        Passes::column_minima(device_, *cost_, workspace_);
-        merge_minima();
-      }
-      const FactorUpdate<L> columns =
-          Passes::log_update_columns(cost_->cols, epsilon_, lambda(options_.rho_b), omega, workspace_);
-      const double error = relative_error(rows, columns);
-      if (!std::isfinite(error) || !std::isfinite(columns.largest_move)) return Ending::failed;
+      const FactorUpdate<L> by_rows = problem_.merged(
+          Passes::log_iterate(problem_.device(), problem_.cost(), epsilon_, lambda(options_.rho_a), omega, workspace_));
+      if (Passes::starves(cols(), workspace_)) problem_.find_column_minima();
+      const FactorUpdate<L> by_columns =
+          Passes::log_update_columns(cols(), epsilon_, lambda(options_.rho_b), omega, workspace_);
+      const double error = relative_error(by_rows, by_columns);
+      if (!std::isfinite(error) || !std::isfinite(by_columns.largest_move)) return Ending::failed;
       if (const std::optional<Ending> ending = note(error, wanted)) return *ending;
-      relaxation_.observe(error, wanted, static_cast<double>(columns.largest_move));
-      if (summary_.forbidden && result_->iterations % 64 == 0 && is_infeasible()) return Ending::infeasible;
+      relaxation_.observe(error, wanted, static_cast<double>(by_columns.largest_move));
+      if (problem_.forbids() && result_->iterations % 64 == 0 && problem_.proves_infeasible(epsilon_))
+        return Ending::infeasible;
+      if (translates()) {
+        const L move = problem_.translation(workspace_.f, workspace_.next, epsilon_);
+        Passes::shift(workspace_.f, rows(), move);
+        Passes::shift(workspace_.next, cols(), -move);
+      }
       Passes::log_accept_columns(workspace_);
-      if (options_.stabilization == Stabilization::automatic && iteration >= log_wait_ && columns.largest_move < 1) {
+      if (options_.stabilization == Stabilization::automatic && iteration >= log_wait_ && by_columns.largest_move < 1) {
         log_wait_ *= 2;
         return Ending::settled;
       }
@@ -366,101 +237,78 @@ class TransportSolver {
     return last ? std::optional(Ending::max_iterations) : std::nullopt;
   }
 
-  bool stopped(const SinkhornProgress& progress) {
-    L stop = options_.progress(progress) ? L(0) : L(1);
-    group_.maximum(&stop, 1);
-    return stop != 0;
-  }
-
-  L dual(L mass) {
-    L rows = Passes::dual_side(workspace_.a, workspace_.f, cost_->rows, epsilon_, options_.rho_a);
-    group_.sum(&rows, 1);
-    const L columns = Passes::dual_side(workspace_.b, workspace_.g, cost_->cols, epsilon_, options_.rho_b);
-    return rows + columns - epsilon_ * (mass - mass_ * mass_b_);
-  }
-
-  // Whether the dual's value exceeds what any plan with these marginals could cost: then there is none.
-  bool is_infeasible() {
-    if (!balanced() || !summary_.forbidden) return false;
-    const L value = dual(mass_);
-    L largest = -Passes::smallest_mass(workspace_.a, cost_->rows);
-    group_.maximum(&largest, 1);
-    // KL(P | a b') = sum P log(P/(a b')) - mass + mass^2 with P_ij <= b_j.
-    const L divergence = mass_ * -std::log(-largest) - mass_ + mass_ * mass_;
-    const L bound = summary_.maximum * mass_ + epsilon_ * divergence;
-    return value > bound + std::abs(bound) * L(1e-6) + epsilon_ * mass_;
-  }
+  bool stopped(const SinkhornProgress& progress) { return problem_.in_any_process(!options_.progress(progress)); }
 
   void finish(TransportStatus status) {
     Result& result = *result_;
     epsilon_ = static_cast<L>(options_.epsilon);
     // g is sound where f may not be.
     if (status == TransportStatus::numerical_error)
-      Passes::log_iterate(device_, *cost_, epsilon_, lambda(options_.rho_a), L(1), workspace_);
-    if (status == TransportStatus::max_iterations && is_infeasible()) status = TransportStatus::infeasible;
+      Passes::log_iterate(problem_.device(), problem_.cost(), epsilon_, lambda(options_.rho_a), L(1), workspace_);
+    if (status == TransportStatus::max_iterations && problem_.proves_infeasible(epsilon_))
+      status = TransportStatus::infeasible;
     if (status == TransportStatus::infeasible) {
       make_plan_zero();  // and its value that of an empty minimum
     }
-    PlanSums<L> sums = evaluate();
+    PlanSums<L> sums = problem_.evaluate(epsilon_);
     if (!std::isfinite(sums.mass + sums.cost + sums.entropy + sums.divergence_a + sums.divergence_b)) {
       status = TransportStatus::numerical_error;
       make_plan_zero();
-      sums = evaluate();
+      sums = problem_.evaluate(epsilon_);
     }
-    Passes::store_potentials(workspace_.f, cost_->rows, result.f.data());
-    Passes::store_potentials(workspace_.g, cost_->cols, result.g.data());
-    result.mass = static_cast<double>(sums.mass);
-    result.entropy = static_cast<double>(sums.entropy);
-    result.transport_cost = static_cast<double>(sums.cost);
     // Of the potentials themselves, whatever the kernel's storage has rounded on the way to them.
     const L exact_error =
         (std::isinf(options_.rho_a) ? sums.error_a : L(0)) + (std::isinf(options_.rho_b) ? sums.error_b : L(0));
-    const auto error = static_cast<double>(exact_error / std::max(mass_, sums.mass));
+    const auto error = static_cast<double>(exact_error / std::max(problem_.mass(), sums.mass));
     if (status == TransportStatus::converged && error > 2 * tolerance()) status = TransportStatus::numerical_error;
-    if (balanced() || !(sums.mass > 0))
-      result.marginal_error = static_cast<double>((sums.error_a + sums.error_b) / mass_);
+    if (problem_.balanced() || !(sums.mass > 0))
+      result.marginal_error = static_cast<double>((sums.error_a + sums.error_b) / problem_.mass());
     else
       result.marginal_error = std::max(result.marginal_error, error);
-    const L divergence = -sums.entropy - sums.log_a - sums.log_b - sums.mass + mass_ * mass_b_;
-    L regularized = sums.cost + epsilon_ * divergence;
-    if (std::isfinite(options_.rho_a)) regularized += static_cast<L>(options_.rho_a) * sums.divergence_a;
-    if (std::isfinite(options_.rho_b)) regularized += static_cast<L>(options_.rho_b) * sums.divergence_b;
-    result.regularized_cost = static_cast<double>(regularized);
-    result.dual_cost = static_cast<double>(dual(sums.mass));
+    write_costs(sums);
     if (status == TransportStatus::infeasible)
       result.transport_cost = result.regularized_cost = result.dual_cost = std::numeric_limits<double>::infinity();
     result.status = status;
     result.converged = status == TransportStatus::converged;
   }
 
-  PlanSums<L> evaluate() {
-    PlanSums<L> sums = Passes::evaluate(device_, *cost_, epsilon_, workspace_);
-    for (L* const sum : {&sums.mass, &sums.cost, &sums.entropy, &sums.error_a, &sums.log_a, &sums.divergence_a})
-      group_.sum(sum, 1);
-    group_.sum(workspace_.column_sums.data(), cost_->cols);
-    Passes::evaluate_columns(cost_->cols, workspace_, sums);
-    return sums;
+  // Of the masses and the plan as they are, not divided by `scale`.
+  void write_costs(const PlanSums<L>& sums) {
+    Result& result = *result_;
+    const L scale = problem_.scale(), log_scale = std::log(scale);
+    const L product = (scale * problem_.mass()) * (scale * problem_.mass_b());
+    result.mass = static_cast<double>(scale * sums.mass);
+    result.entropy = static_cast<double>(scale * (sums.entropy - sums.mass * log_scale));
+    result.transport_cost = static_cast<double>(scale * sums.cost);
+    const L divergence =
+        scale * (-sums.entropy - sums.log_a - sums.log_b - sums.mass - sums.mass * log_scale) + product;
+    L regularized = scale * sums.cost + epsilon_ * divergence;
+    if (std::isfinite(options_.rho_a)) regularized += static_cast<L>(options_.rho_a) * sums.divergence_a;
+    if (std::isfinite(options_.rho_b)) regularized += static_cast<L>(options_.rho_b) * sums.divergence_b;
+    result.regularized_cost = static_cast<double>(regularized);
+    const L sides = scale * (problem_.dual_sides(epsilon_) - epsilon_ * (problem_.mass_b() * log_scale + sums.mass));
+    result.dual_cost = static_cast<double>(sides + epsilon_ * product);
+    Passes::shift(workspace_.f, rows(), epsilon_ * log_scale);
+    Passes::store_potentials(workspace_.f, rows(), result.f.data());
+    Passes::store_potentials(workspace_.g, cols(), result.g.data());
   }
 
   void make_plan_zero() {
-    Passes::fill(workspace_.f, cost_->rows, -std::numeric_limits<L>::infinity());
-    Passes::fill(workspace_.g, cost_->cols, L(0));
-    Passes::mask(workspace_.g, workspace_.b, cost_->cols);
+    Passes::fill(workspace_.f, rows(), -std::numeric_limits<L>::infinity());
+    Passes::fill(workspace_.g, cols(), L(0));
+    Passes::mask(workspace_.g, workspace_.b, cols());
   }
 
   static constexpr double single_tolerance = 1e-6;
   static constexpr double stage_tolerance = 1e-2;
 
   const SinkhornOptions& options_;
-  Device device_;
-  Group group_;
   Workspace& workspace_;
-  const CostRows* cost_ = nullptr;
+  Problem problem_;
   Result* result_ = nullptr;
-  CostSummary<L> summary_;
   Relaxation relaxation_{std::nullopt};
-  L all_rows_{}, mass_{}, mass_b_{}, epsilon_{};  // rows and masses of all processes
-  bool cold_ = true, reduced_ = false, stranded_column_ = false, single_ = false, log_ = false;
+  L epsilon_{};
+  bool cold_ = true, single_ = false, log_ = false;  // cold_: the next factors are the masses
   int quick_absorptions_ = 0, log_wait_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "swav/core/error.hpp"
@@ -59,8 +60,8 @@ struct SinkhornOptions {
   /// schedule.
   double epsilon_start_factor = 1;
   double epsilon_decay = 0.25;
-  /// Weights of KL(row sums | a) and KL(column sums | b) in an unbalanced problem; > 0. Infinite: the marginal is
-  /// exact.
+  /// Weights of KL(row sums | a) and KL(column sums | b) in an unbalanced problem; > 0, at least
+  /// 1e-12 epsilon. Infinite: the marginal is exact.
   double rho_a = std::numeric_limits<double>::infinity();
   double rho_b = std::numeric_limits<double>::infinity();
   KernelStorage kernel_storage = KernelStorage::automatic;
@@ -101,8 +102,11 @@ inline void check(const SinkhornOptions& options) {
           "SinkhornOptions.epsilon_start_factor: ", options.epsilon_start_factor, " found, 1 or more wanted");
   require(options.epsilon_decay > 0 && options.epsilon_decay < 1,
           "SinkhornOptions.epsilon_decay: ", options.epsilon_decay, " found, a value in (0, 1) wanted");
-  require(options.rho_a > 0, "SinkhornOptions.rho_a: ", options.rho_a, " found, a value > 0 wanted");
-  require(options.rho_b > 0, "SinkhornOptions.rho_b: ", options.rho_b, " found, a value > 0 wanted");
+  // Below that, potentials are not as precise as rho is small.
+  const double least_rho = 1e-12 * options.epsilon;
+  for (const auto& [rho, name] : {std::pair(options.rho_a, "a"), std::pair(options.rho_b, "b")})
+    require(rho > 0 && rho >= least_rho, "SinkhornOptions.rho_", name, ": ", rho,
+            " found, a value > 0 and of at least ", least_rho, " (1e-12 epsilon) wanted");
   if (options.absorption_threshold)
     require(std::isfinite(*options.absorption_threshold) && *options.absorption_threshold > 1,
             "SinkhornOptions.absorption_threshold: ", *options.absorption_threshold,

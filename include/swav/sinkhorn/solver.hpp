@@ -113,18 +113,20 @@ class Sinkhorn {
   void solve_into(MatrixView<const Scalar> cost, VectorView<const Scalar> a, VectorView<const Scalar> b, Result& result,
                   const Result* warm = nullptr) {
     detail::check_view("Sinkhorn::solve: cost", cost);
-    solver<MatrixView<const Scalar>>().solve_into(cost, a, b, warm, result);
+    run(cost, a, b, result, warm);
   }
   template <class Metric>
   void solve_into(const PointCost<Scalar, Metric>& cost, VectorView<const Scalar> a, VectorView<const Scalar> b,
                   PointResult<Metric>& result, const PointResult<Metric>* warm = nullptr) {
-    solver<PointCost<Scalar, Metric>>().solve_into(cost, a, b, warm, result);
+    run(cost, a, b, result, warm);
   }
 
  private:
-  template <class Cost>
-  [[nodiscard]] detail::TransportSolver<Scalar, Device, Cost, Group> solver() {
-    return {options_, device_, group_, workspace_};
+  template <class Cost, class CostResult>
+  void run(const Cost& cost, VectorView<const Scalar> a, VectorView<const Scalar> b, CostResult& result,
+           const CostResult* warm) {
+    detail::TransportSolver<Scalar, Device, Cost, Group>(options_, device_, group_, workspace_, cost, a, b, warm)
+        .solve_into(cost, group_, result);
   }
 
   SinkhornOptions options_;

@@ -56,14 +56,22 @@ struct PlanSums {
 /// What several processes must add up, a pass leaves in the workspace's column_sums or base_g, or returns.
 ///
 ///   device_for(device, entries) -> Device: with no more threads than so many entries are worth
-///   load_masses(masses or empty, size, missing, buffer) -> MassSummary; scale_masses(buffer, size, factor)
-///   load_potentials, store_potentials, fill, mask (-inf where there is no mass), revive (0 for -inf), negate: of one
-///   buffer of potentials; smallest_mass: of one of masses
+///   load_masses(masses or empty, size, missing, buffer) -> MassSummary; smallest_mass: of one buffer of masses
+///   load_potentials, store_potentials, fill, mask (-inf where there is no mass), revive (0 for -inf), negate, scale,
+///   shift: of one buffer
 ///   reduce(device, cost, workspace) -> CostSummary
 ///     One read. base_f_i = min_j (C_ij - g_j), base_g_j = min_i (C_ij - base_f_i); row_mass: the masses, 0 where there
 ///     is no allowed partner.
 ///   reduce_columns(cols, workspace) -> bool
 ///     From base_g, col_mass likewise; whether a column with mass has no allowed partner.
+///   join_parts(cost, workspace) -> bool
+///     From row_mass and col_mass: each column's part, parts being what allowed pairs of rows and columns with mass
+///     connect, named by their first column. Whether there is one part. At worst one read, by one thread.
+///   offer_parts(cols, workspace): next_j = -(j's part here)
+///   rejoin_parts(cols, workspace) -> bool: joins j with -next_j; whether that changed anything
+///   add_up_parts(rows, cols, workspace): at each part's first column, column_sums: its rows' mass here; next: its
+///   columns' balance_parts(cols, slack, workspace) -> bool
+///     b and col_mass of each part scaled to column_sums; false where they differ by more than `slack` of it.
 ///   make_kernel<Kernel>(device, cost, epsilon, workspace) -> what `iterate` reads
 ///     kernel_ij = exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers: at most 1, and 1
 ///     somewhere in each row and column with mass. A matrix: one read, one write. Points: made anew in each iteration.
@@ -75,6 +83,8 @@ struct PlanSums {
 ///   update_columns(cols, lambda, omega, workspace) -> FactorUpdate
 ///     next_v = col_target column_sums^-lambda.
 ///   accept_columns(workspace): v = next_v
+///   translate_bases(rows, cols, move, epsilon, rho_a, rho_b, workspace): base_f + move, base_g - move, and targets to
+///   match: the same kernel, and potentials so moved
 ///   row_potentials(rows, epsilon, workspace): f = base_f + epsilon log u
 ///   column_potentials(cols, epsilon, v or next_v, workspace): g = base_g + epsilon log of it
 ///   log_iterate(device, cost, epsilon, lambda, omega, workspace) -> FactorUpdate
@@ -84,6 +94,7 @@ struct PlanSums {
 ///   log_update_columns(cols, epsilon, lambda, omega, workspace) -> FactorUpdate
 ///     next_g; where a column's sum has underflowed, from base_g.
 ///   log_accept_columns(workspace): g = next_g
+///   kept_mass(masses, potentials, size, epsilon, rho) -> L: sum_i m_i exp(-f~_i/rho), f~ = f - epsilon log m
 ///   dual_side(masses, potentials, size, epsilon, rho) -> L: one side of the dual's value
 ///   evaluate(device, cost, epsilon, workspace) -> PlanSums
 ///     One read: what rows add to them, and column_sums.

@@ -69,13 +69,15 @@ class TransportResult {
   [[nodiscard]] const Device& device() const { return device_; }
   [[nodiscard]] const Group& group() const { return group_; }
 
-  /// P (n x m): one exponential an entry.
+  /// P (n x m): one exponential an entry. As apply, map and marginal, throws InvalidInput where f or g are not as long
+  /// as the cost has rows or columns: after the result has been moved from.
   [[nodiscard]] Matrix plan() const {
     Matrix result(cost_.rows, cost_.cols);
     plan_into(result);
     return result;
   }
   void plan_into(MatrixView<Scalar> out) const {
+    check_potentials();
     detail::require(out.rows == cost_.rows && out.cols == cost_.cols, "TransportResult::plan_into: out of shape ",
                     out.rows, " x ", out.cols, " found, ", cost_.rows, " x ", cost_.cols, " wanted");
     Passes::plan(device_, cost_, f.data(), g.data(), epsilon, out);
@@ -85,6 +87,7 @@ class TransportResult {
   /// not kept. `x` must not overlap the result.
   [[nodiscard]] Matrix apply(MatrixView<const Scalar> x, int axis = 1) const {
     check_axis(axis);
+    check_potentials();
     const Index wanted = axis == 1 ? cost_.cols : cost_.rows;
     detail::require(x.rows == wanted, "TransportResult::apply: x of ", x.rows, " rows found, ", wanted, " wanted");
     typename Device::template Matrix<Potential> result(axis == 1 ? cost_.rows : cost_.cols, x.cols);
@@ -99,6 +102,7 @@ class TransportResult {
   /// cost.
   [[nodiscard]] Matrix map(MatrixView<const Scalar> z) const requires requires(const Cost& points) { points.metric; }
   {
+    check_potentials();
     const Cost from_z(z, cost_.y, cost_.metric);
     typename Device::template Matrix<Potential> result(z.rows, z.cols);
     const Index stranded = Passes::map(device_, from_z, g.data(), epsilon, MatrixView<Potential>(result));
@@ -110,6 +114,7 @@ class TransportResult {
   /// The sums of P along an axis, without the plan: axis 1 the n row sums, axis 0 the m column sums.
   [[nodiscard]] std::vector<Potential> marginal(int axis) const {
     check_axis(axis);
+    check_potentials();
     std::vector<Potential> sums(static_cast<std::size_t>(axis == 1 ? cost_.rows : cost_.cols));
     Passes::marginal(device_, cost_, f.data(), g.data(), epsilon, axis == 0, sums.data());
     if (axis == 0) group_.sum(sums.data(), cost_.cols);
@@ -122,6 +127,11 @@ class TransportResult {
   template <StorageScalar, class, Communicator>
   friend class Sinkhorn;
 
+  void check_potentials() const {
+    detail::require(static_cast<Index>(f.size()) == cost_.rows && static_cast<Index>(g.size()) == cost_.cols,
+                    "TransportResult: ", f.size(), " and ", g.size(), " potentials found, ", cost_.rows, " and ",
+                    cost_.cols, " wanted (has the result been moved from?)");
+  }
   static void check_axis(int axis) {
     detail::require(axis == 0 || axis == 1, "TransportResult: axis ", axis, " found, 0 or 1 wanted");
   }

@@ -11,115 +11,34 @@
 #include "swav/backend/eigen/cost_rows.hpp"
 #include "swav/backend/eigen/device.hpp"
 #include "swav/backend/eigen/kernel_rows.hpp"
+#include "swav/backend/eigen/transport_log.hpp"
+#include "swav/backend/eigen/transport_parts.hpp"
 #include "swav/backend/eigen/transport_plan.hpp"
 #include "swav/backend/eigen/transport_rows.hpp"
+#include "swav/backend/eigen/transport_sides.hpp"
+#include "swav/backend/eigen/transport_workspace.hpp"
 #include "swav/sinkhorn/relaxation.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav {
 
 template <class Product>
-struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<BasicEigenDevice<Product>> {
+struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<BasicEigenDevice<Product>>,
+                                                    detail::TransportPartPasses<BasicEigenDevice<Product>>,
+                                                    detail::TransportLogPasses<BasicEigenDevice<Product>>,
+                                                    detail::TransportPlanPasses<BasicEigenDevice<Product>> {
   using Device = BasicEigenDevice<Product>;
   template <class T>
   using Buffer = typename Device::template Buffer<T>;
 
   template <class Cost>
   using CostRows = detail::CostRows<Cost>;
-
   template <class Scalar>
-  struct Workspace {
-    using L = PotentialScalar<Scalar>;
-
-    void reserve(Index rows, Index cols, const Device& device) {
-      for (Buffer<L>* buffer : {&a, &row_mass, &row_target, &f, &base_f, &u}) buffer->reserve(rows);
-      for (Buffer<L>* buffer : {&b, &col_mass, &col_target, &g, &base_g, &v, &next, &column_sums})
-        buffer->reserve(cols);
-      partial_sums.reserve(cols * device.threads());
-      single_v.reserve(cols);
-      single_sums.reserve(cols * device.threads());
-      row_scratch.reserve(3 * cols * device.threads());
-      shares.reserve(device.threads());
-    }
-
-    struct Share {  // what a thread finds
-      FactorUpdate<L> update;
-      CostSummary<L> cost;
-      PlanSums<L> sums;
-    };
-
-    Buffer<L> a, row_mass, row_target, f, base_f, u;                     // n
-    Buffer<L> b, col_mass, col_target, g, base_g, v, next, column_sums;  // m; next: next_v, next_g
-    Buffer<L> partial_sums, row_scratch;                                 // m a thread
-    Buffer<Share> shares;                                                // one a thread
-    Buffer<L> kernel;                                                    // n m, or a few rows a thread: one of the two
-    Buffer<float> single_kernel;
-    Buffer<float> single_v, single_sums;  // m, m a thread
-    Buffer<L> points;                     // (n + m) d
-    bool factors_fit_single = false, backward = false;
-  };
+  using Workspace = detail::TransportWorkspace<Device, Scalar>;
 
   /// A thread is worth starting, twice an iteration, for some 10 microseconds' work.
   static Device device_for(const Device& device, Index entries) {
     return Device(static_cast<int>(std::clamp<Index>(entries / (1 << 15), 1, device.threads())));
-  }
-
-  template <class Scalar, class L>
-  static MassSummary<L> load_masses(VectorView<const Scalar> masses, Index size, L missing, Buffer<L>& buffer) {
-    MassSummary<L> summary;
-    for (Index i = 0; i < size; ++i) {
-      const L mass = masses.size == 0 ? missing : static_cast<L>(static_cast<Accumulator<Scalar>>(masses[i]));
-      if (summary.bad < 0 && !(mass >= 0 && mass <= std::numeric_limits<L>::max())) summary.bad = i;
-      buffer.data()[i] = mass;
-      summary.total += mass;
-    }
-    return summary;
-  }
-
-  template <class L>
-  static void scale_masses(Buffer<L>& buffer, Index size, L factor) {
-    for (Index i = 0; i < size; ++i) buffer.data()[i] *= factor;
-  }
-
-  template <class L>
-  static void load_potentials(const L* from, Index size, Buffer<L>& to) {
-    std::copy_n(from, size, to.data());
-  }
-  template <class L>
-  static void store_potentials(const Buffer<L>& from, Index size, L* to) {
-    std::copy_n(from.data(), size, to);
-  }
-  template <class L>
-  static void fill(Buffer<L>& buffer, Index size, L value) {
-    std::fill_n(buffer.data(), size, value);
-  }
-  /// -inf where there is no mass.
-  template <class L>
-  static void mask(Buffer<L>& potentials, const Buffer<L>& masses, Index size) {
-    for (Index i = 0; i < size; ++i)
-      if (!(masses.data()[i] > 0)) potentials.data()[i] = -infinity<L>();
-  }
-
-  template <class L>
-  static void negate(Buffer<L>& buffer, Index size) {
-    for (Index i = 0; i < size; ++i) buffer.data()[i] = -buffer.data()[i];
-  }
-  /// 0 for -inf: where there was no mass and now may be.
-  template <class L>
-  static void revive(Buffer<L>& potentials, Index size) {
-    for (Index i = 0; i < size; ++i)
-      if (potentials.data()[i] == -infinity<L>()) potentials.data()[i] = 0;
-  }
-  template <class L>
-  static L total(const Buffer<L>& masses, Index size) {
-    return ConstArray<L>(masses.data(), size).sum();
-  }
-  template <class L>
-  static L smallest_mass(const Buffer<L>& masses, Index size) {
-    L smallest = infinity<L>();
-    for (Index i = 0; i < size; ++i)
-      if (masses.data()[i] > 0) smallest = std::min(smallest, masses.data()[i]);
-    return smallest;
   }
 
   template <class Cost, class Scalar, class L = PotentialScalar<Scalar>>
@@ -158,7 +77,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       total.largest = std::max(total.largest, part.largest);
       total.maximum = std::max(total.maximum, part.maximum);
     }
-    merge_minima(device, cost.rows, cols, w);
+    detail::merge_minima(device, cost.rows, cols, w);
     return total;
   }
 
@@ -221,6 +140,24 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
     }
   }
 
+  template <class Scalar, class L>
+  static void translate_bases(Index rows, Index cols, L move, L epsilon, double rho_a, double rho_b,
+                              Workspace<Scalar>& w) {
+    const L scale_a = std::exp(-move / (static_cast<L>(rho_a) + epsilon)),
+            scale_b = std::exp(move / (static_cast<L>(rho_b) + epsilon));
+    // Targets that stay about where they were are within the room that start_factors leaves.
+    for (const L factor : {scale_a, scale_b})
+      w.factors_fit_single = w.factors_fit_single && factor > L(0.1) && factor < 10;
+    for (Index i = 0; i < rows; ++i) {
+      w.base_f.data()[i] += move;
+      w.row_target.data()[i] *= scale_a;
+    }
+    for (Index j = 0; j < cols; ++j) {
+      w.base_g.data()[j] -= move;
+      w.col_target.data()[j] *= scale_b;
+    }
+  }
+
   template <class Rows, class Scalar, class L>
   static FactorUpdate<L> iterate(const Device& device, const Rows& kernel, L lambda, L omega, Workspace<Scalar>& w) {
     using Kernel = typename Rows::value_type;
@@ -251,12 +188,12 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       }
       const L wanted = target * inverse_power(sum, lambda);
       w.next.data()[j] = detail::relaxed(wanted, old, omega);
-      note_factor(w.next.data()[j] / target, update);
+      detail::note_factor(w.next.data()[j] / target, update);
       update.residual += sum * std::abs(old - wanted);
       shrink = std::min(shrink, wanted / old);
       growth = std::max(growth, wanted / old);
     }
-    note_move(std::log(std::max(growth, L(1) / shrink)), update);
+    detail::note_move(std::log(std::max(growth, L(1) / shrink)), update);
     return update;
   }
 
@@ -264,11 +201,6 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   static void accept_columns(Workspace<Scalar>& w) {
     std::swap(w.v, w.next);
   }
-  template <class Scalar>
-  static void log_accept_columns(Workspace<Scalar>& w) {
-    std::swap(w.g, w.next);
-  }
-
   template <class Scalar, class L>
   static void row_potentials(Index rows, L epsilon, Workspace<Scalar>& w) {
     to_potentials(w.base_f, w.u, rows, epsilon, w.f);
@@ -276,105 +208,6 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   template <class Scalar, class L>
   static void column_potentials(Index cols, L epsilon, const Buffer<L>& factors, Workspace<Scalar>& w) {
     to_potentials(w.base_g, factors, cols, epsilon, w.g);
-  }
-
-  template <class Cost, class Scalar, class L>
-  static FactorUpdate<L> log_iterate(const Device& device, const CostRows<Cost>& cost, L epsilon, L lambda, L omega,
-                                     Workspace<Scalar>& w) {
-    const L inverse = detail::inverse_of(epsilon);
-    const Index cols = cost.cols;
-    const ConstArray<L> g(w.g.data(), cols);
-    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      Array<L> scratch(w.row_scratch.data() + share * 3 * cols, cols);
-      Array<L> sums(w.partial_sums.data() + share * cols, cols);
-      sums.setZero();
-      FactorUpdate<L> update;
-      for (Index i = first; i < first + count; ++i) {
-        const L mass = w.row_mass.data()[i];
-        L& f = w.f.data()[i];
-        if (!(mass > 0)) {
-          f = -infinity<L>();
-          continue;
-        }
-        scratch = cost.load(i, 0, cols, scratch.data()) - g;
-        const L smallest = scratch.minCoeff();
-        // In cost units first: the difference is exact where it matters, and 0 at the smallest.
-        scratch = ((smallest - scratch) * inverse).max(detail::lowest_exponent<L>());
-        detail::exponentiate(scratch);
-        const L log_sum = std::log(scratch.sum());
-        // log K v = log_sum - smallest/epsilon.
-        const L wanted = epsilon * std::log(mass) - lambda * (epsilon * log_sum - smallest);
-        const L move = (wanted - f) / epsilon;
-        f = omega == L(1) ? wanted : f + omega * (wanted - f);
-        const L relaxed = omega == L(1) ? L(0) : (omega - L(1)) * move;
-        const L unbalanced = lambda == L(1) ? L(0) : (L(1) - lambda) * (log_sum - smallest / epsilon);
-        const L weight = std::exp(std::log(mass) + unbalanced + relaxed - log_sum);
-        if (omega != L(1)) note_move(move, update);
-        update.residual += std::abs(std::exp(std::log(mass) + unbalanced) * std::expm1(relaxed));
-        update.mass += std::exp(std::log(mass) + unbalanced + relaxed);
-        sums += weight * scratch;
-      }
-      w.shares.data()[share].update = update;
-    });
-    return collect_columns(device, cost.rows, cols, w);
-  }
-
-  template <class Scalar>
-  static bool starves(Index cols, const Workspace<Scalar>& w) {
-    bool starved = false;
-    for (Index j = 0; j < cols; ++j)
-      starved |= w.col_mass.data()[j] > 0 && !(w.column_sums.data()[j] >= smallest_sum<PotentialScalar<Scalar>>());
-    return starved;
-  }
-
-  template <class Cost, class Scalar>
-  static void column_minima(const Device& device, const CostRows<Cost>& cost, Workspace<Scalar>& w) {
-    using L = PotentialScalar<Scalar>;
-    const Index cols = cost.cols;
-    device.for_shares(cost.rows, [&](int share, Index first, Index count) {
-      Array<L> minima(w.partial_sums.data() + share * cols, cols);
-      minima.setConstant(infinity<L>());
-      for (Index i = first; i < first + count; ++i)
-        if (w.row_mass.data()[i] > 0)
-          minima = minima.min(cost.load(i, 0, cols, w.row_scratch.data() + share * 3 * cols) - w.f.data()[i]);
-    });
-    merge_minima(device, cost.rows, cols, w);
-  }
-
-  template <class Scalar, class L>
-  static FactorUpdate<L> log_update_columns(Index cols, L epsilon, L lambda, L omega, Workspace<Scalar>& w) {
-    FactorUpdate<L> update;
-    for (Index j = 0; j < cols; ++j) {
-      const L mass = w.col_mass.data()[j], sum = w.column_sums.data()[j], g = w.g.data()[j];
-      L& next = w.next.data()[j];
-      next = -infinity<L>();
-      if (!(mass > 0)) continue;
-      // epsilon log (K'u)_j, where the sum has underflowed by its largest term alone: the next update has the rest.
-      const L log_sum = sum >= smallest_sum<L>() ? epsilon * std::log(sum) - g : -w.base_g.data()[j];
-      const L wanted = epsilon * std::log(mass) - lambda * log_sum;
-      next = omega == L(1) ? wanted : g + omega * (wanted - g);
-      note_move((wanted - g) / epsilon, update);
-      const L target = lambda == L(1) ? mass : std::exp((wanted + log_sum) / epsilon);
-      update.residual += std::abs(sum - target);
-    }
-    return update;
-  }
-
-  template <class L>
-  static L dual_side(const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon, double rho) {
-    L sum = 0;
-    for (Index i = 0; i < size; ++i) {
-      const L m = masses.data()[i];
-      if (!(m > 0)) continue;
-      const L potential = potentials.data()[i] - epsilon * std::log(m);
-      if (std::isinf(rho))
-        sum += m * potential;
-      else if (std::isinf(potential))  // no allowed partner: all of the mass is destroyed
-        sum += static_cast<L>(rho) * m;
-      else
-        sum -= static_cast<L>(rho) * m * std::expm1(-potential / static_cast<L>(rho));
-    }
-    return sum;
   }
 
  private:
@@ -387,12 +220,6 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
   static constexpr L infinity() {
     return std::numeric_limits<L>::infinity();
   }
-  // Below it a sum of normal numbers may have lost some.
-  template <class L>
-  static constexpr L smallest_sum() {
-    return std::numeric_limits<L>::min() / std::numeric_limits<L>::epsilon();
-  }
-
   template <class Kernel, class Scalar>
   static Buffer<Kernel>& kernel_buffer(Workspace<Scalar>& w) {
     if constexpr (std::is_same_v<Kernel, PotentialScalar<Scalar>>)
@@ -459,7 +286,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
           const L wanted = target > 0 ? target * inverse_power(sums[r], lambda) : L(0);
           u = target > 0 ? detail::relaxed(wanted, u, omega) : L(0);
           if (!(target > 0)) continue;
-          note_factor(u / target, update);
+          detail::note_factor(u / target, update);
           update.residual += sums[r] * std::abs(u - wanted);
           update.mass += sums[r] * u;
         }
@@ -468,46 +295,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportPlanPasses<
       products.finish();
       w.shares.data()[share].update = update;
     });
-    return collect_columns(device, kernel.rows(), kernel.cols(), w);
-  }
-
-  // Comparisons are written so that a NaN is kept.
-  template <class L>
-  static void note_factor(L scaled, FactorUpdate<L>& update) {
-    if (!(scaled >= update.lowest)) update.lowest = scaled;
-    if (!(scaled <= update.highest)) update.highest = scaled;
-  }
-  template <class L>
-  static void note_move(L log_move, FactorUpdate<L>& update) {
-    if (!(std::abs(log_move) <= update.largest_move)) update.largest_move = std::abs(log_move);
-  }
-
-  // column_sums and the shares' updates, in the order of the shares.
-  template <class Scalar>
-  static auto collect_columns(const Device& device, Index rows, Index cols, Workspace<Scalar>& w) {
-    using L = PotentialScalar<Scalar>;
-    Array<L> total(w.column_sums.data(), cols);
-    total.setZero();
-    FactorUpdate<L> update;
-    for (int share = 0; share < device.shares(rows); ++share) {
-      total += ConstArray<L>(w.partial_sums.data() + share * cols, cols);
-      const FactorUpdate<L>& part = w.shares.data()[share].update;
-      update.residual += part.residual;
-      update.mass += part.mass;
-      note_factor(part.lowest, update);
-      note_factor(part.highest, update);
-      note_move(part.largest_move, update);
-    }
-    return update;
-  }
-
-  template <class Scalar>
-  static void merge_minima(const Device& device, Index rows, Index cols, Workspace<Scalar>& w) {
-    using L = PotentialScalar<Scalar>;
-    Array<L> base_g(w.base_g.data(), cols);
-    base_g.setConstant(infinity<L>());
-    for (int share = 0; share < device.shares(rows); ++share)
-      base_g = base_g.min(ConstArray<L>(w.partial_sums.data() + share * cols, cols));
+    return detail::collect_columns(device, kernel.rows(), kernel.cols(), w);
   }
 };
 
