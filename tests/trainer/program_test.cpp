@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/io/safetensors.hpp"
@@ -55,15 +56,6 @@ class TrainProcess {
   pid_t id_ = 0;
 };
 
-bool same_tensors(const std::filesystem::path& a, const std::filesystem::path& b) {
-  const SafetensorsFile left(checkpoint_path(a)), right(checkpoint_path(b));
-  for (const StoredTensor& tensor : left.tensors())
-    if (!std::equal(tensor.bytes.begin(), tensor.bytes.end(), right.at(tensor.name).bytes.begin(),
-                    right.at(tensor.name).bytes.end()))
-      return false;
-  return left.tensors().size() == right.tensors().size();
-}
-
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
@@ -102,7 +94,7 @@ TEST_CASE("kill -9 at random moments, then --resume: the same as if nothing had 
   if (status != 0) status = TrainProcess({"--resume", "--output", (folder / "killed").string()}, folder.path()).wait();
   CHECK(status == 0);
   CHECK(kills > 0);
-  CHECK(same_tensors(folder / "whole", folder / "killed"));
+  CHECK(same_state(folder / "whole", folder / "killed"));
   const MetricsHistory history = read_metrics(folder / "killed" / "metrics.jsonl");
   REQUIRE(history.steps.size() == 180);
   for (std::size_t i = 0; i < history.steps.size(); ++i) CHECK(history.steps[i].step == static_cast<Index>(i) + 1);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/core/error.hpp"
 #include "swav/io/safetensors.hpp"
@@ -17,17 +18,6 @@ using namespace swav::test;
 namespace {
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-// Whether two runs ended in the same state, to the last bit: every tensor of their checkpoints.
-bool same_state(const std::filesystem::path& a, const std::filesystem::path& b) {
-  const SafetensorsFile left(checkpoint_path(a)), right(checkpoint_path(b));
-  if (left.tensors().size() != right.tensors().size()) return false;
-  for (const StoredTensor& tensor : left.tensors())
-    if (!std::equal(tensor.bytes.begin(), tensor.bytes.end(), right.at(tensor.name).bytes.begin(),
-                    right.at(tensor.name).bytes.end()))
-      return false;
-  return true;
-}
 
 void check_same_metrics(const std::filesystem::path& a, const std::filesystem::path& b) {
   const MetricsHistory left = read_metrics(a / "metrics.jsonl"), right = read_metrics(b / "metrics.jsonl");

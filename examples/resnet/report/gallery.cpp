@@ -95,18 +95,25 @@ std::string prototype_gallery(const Dataset& data, std::span<const Index> images
   std::string html = "<div class=\"prototypes\">\n";
   for (std::size_t i = 0; i < count; ++i) {
     const PrototypeUse& use = ranked[count == 1 ? 0 : i * (used - 1) / (count - 1)];
-    char share[32];
-    std::snprintf(share, sizeof share, "%.0f %%", 100 * use.main_share);
     html += "<figure><div class=\"nearest\">";
     for (const Index row : use.nearest) {
       const Index number = images[static_cast<std::size_t>(row)];
       const ImageView<std::uint8_t> image = reader->read(number);
       if (image.data != nullptr)
         html += image_element(picture_of(image), "near",
-                              class_name(data, labels.empty() ? -1 : labels[static_cast<std::size_t>(number)]), 44);
+                              labels.empty() ? "image " + std::to_string(number)
+                                             : class_name(data, labels[static_cast<std::size_t>(number)]),
+                              44);
     }
-    html += "</div><figcaption><b>" + escape_html(class_name(data, use.main_class)) + "</b> " + share + " <span>of " +
-            std::to_string(use.images) + " images, prototype " + std::to_string(use.prototype) +
+    html += "</div><figcaption>";
+    if (!labels.empty()) {
+      char share[32];
+      std::snprintf(share, sizeof share, "%.0f %%", 100 * use.main_share);
+      html += "<b>" + escape_html(class_name(data, use.main_class)) + "</b> " + share + " <span>of ";
+    } else {
+      html += "<span>";
+    }
+    html += std::to_string(use.images) + " images, prototype " + std::to_string(use.prototype) +
             "</span></figcaption></figure>\n";
   }
   return html + "</div>\n";

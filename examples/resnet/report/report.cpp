@@ -175,8 +175,10 @@ std::string page(const ReportInput& in) {
   html += section("Crops", "Some images and the views that training drew from them in its first epoch.",
                   crop_gallery(in.data, in.learner.crops(), in.options), true);
   html += section("Prototypes",
-                  "The training images nearest to some prototypes, from the most used to the least, and the class most "
-                  "of a prototype's images have. Training never saw a class.",
+                  std::string("The training images nearest to some prototypes, from the most used to the least") +
+                      (in.features.training.labels.empty()
+                           ? "."
+                           : ", and the class most of a prototype's images have. Training never saw a class."),
                   prototype_gallery(in.data, in.features.training.images, uses, shown), true);
   html += section("Settings", "As swav-train takes them.", settings_body(in.options), true);
   return html + "</div>\n</main></body></html>\n";

@@ -86,7 +86,8 @@ struct OptionInfo {
 template <class Options, class Visit>
 void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Data", "--data", "Data set", false, {"fashion-mnist", "cifar10", "stl10", "imagefolder"}}, o.data);
-  visit(OptionInfo{"Data", "--data-dir", "Folder with its files (default: where Debian's package puts them)", true},
+  visit(OptionInfo{"Data", "--data-dir",
+                   "Folder with its files (default: where Debian's package puts them, else data/NAME)", true},
         o.data_dir);
   visit(OptionInfo{"Data", "--workers",
                    "Threads that render crops ahead; 0: the step's own do (-1: 0 for images in memory, else --threads)",

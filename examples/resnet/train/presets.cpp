@@ -88,6 +88,14 @@ TrainOptions stl10() {
           .eval_interval = 10};
 }
 
+// Photographs of any size, at what a CPU can do.
+TrainOptions image_folder() {
+  TrainOptions o = stl10();
+  o.preset = "imagefolder";
+  o.data = "imagefolder";
+  return o;
+}
+
 }  // namespace
 
 const std::vector<Preset>& presets() {
@@ -97,6 +105,7 @@ const std::vector<Preset>& presets() {
       {"fashion-mnist-smoke", "120 steps, to see that everything works"},
       {"cifar10", "ResNet-18, 200 epochs"},
       {"stl10", "ResNet-18, 100 epochs over the 100,000 unlabelled images"},
+      {"imagefolder", "image files in --data-dir, which docs/data.md describes; otherwise as stl10"},
   };
   return list;
 }
@@ -107,6 +116,7 @@ TrainOptions preset_options(const std::string& name) {
   if (name == "fashion-mnist-smoke") return fashion_mnist_smoke();
   if (name == "cifar10") return cifar10();
   if (name == "stl10") return stl10();
+  if (name == "imagefolder") return image_folder();
   std::string names;
   for (const Preset& known : presets()) names += std::string(names.empty() ? "" : ", ") + known.name;
   throw InvalidInput("--preset: '" + name + "' found, one of " + names + " wanted");

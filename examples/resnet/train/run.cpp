@@ -97,11 +97,7 @@ class Run {
     {
       // Not over the last evaluation: its checkpoint is written, a signal may end it at once.
       const InterruptGuard interrupts;
-      while (true) {
-        if (due_for_evaluation()) evaluate();
-        if (finished() || InterruptGuard::pending() != 0) break;
-        step();
-      }
+      train();
     }
     progress_->finish();
     if (InterruptGuard::pending() != 0) {
@@ -115,6 +111,21 @@ class Run {
   }
 
  private:
+  void train() {
+    try {
+      while (true) {
+        if (due_for_evaluation()) evaluate();
+        if (finished() || InterruptGuard::pending() != 0) return;
+        step();
+      }
+    } catch (const FileError&) {
+      // Too many images cannot be read: all are named, and the run can go on once they are mended.
+      warn_of_problems();
+      if (saved_step_ != position_.step) save();
+      throw;
+    }
+  }
+
   void introduce() {
     const ImageSource& images = data_.pretraining();
     std::printf("%s: %s; preset %s\n", data_.name.c_str(), images.describe().c_str(), options_.preset.c_str());

@@ -1,0 +1,172 @@
+// Batches of crops: the same pixels whoever renders them and wherever a run begins, bad files replaced, bad ends.
+#include "train/batches.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "data/dataset.hpp"
+#include "image_files.hpp"
+#include "swav/io/file_error.hpp"
+#include "train/data_order.hpp"
+
+using namespace swav;
+using namespace swav::resnet;
+using namespace swav::test;
+
+namespace {
+
+constexpr Index batch_size = 4;
+constexpr std::uint64_t seed = 5;
+
+// Images from memory as if they came from a disk: slow, with bad files, or broken.
+class FilesOfTests final : public ImageFiles {
+ public:
+  int count_ = 14;
+  std::set<Index> bad_ = {};
+  std::chrono::microseconds delay_{0};
+  Index broken_ = -1;  // reading it throws what nobody expects
+
+  [[nodiscard]] Index count() const override { return count_; }
+  [[nodiscard]] std::string name(Index i) const override { return "file " + std::to_string(i); }
+  void read(Index i, std::vector<std::uint8_t>& bytes) const override {
+    std::this_thread::sleep_for(delay_);
+    if (i == broken_) throw std::runtime_error("the disk is on fire");
+    bytes = bad_.contains(i) ? bytes_of("no image") : small_file(static_cast<int>(i), 0);
+  }
+};
+
+DecodedImages images_of(const FilesOfTests& files, double max_bad_share = 1) {
+  return {"tests", std::make_unique<FilesOfTests>(files), {}, {.max_bad_share = max_bad_share}};
+}
+
+const std::vector<ImageGroup> groups{{2 * batch_size, 12}, {3 * batch_size, 8}};
+const MultiCropSampler crops{{{.count = 2, .size = 12}, {.count = 3, .size = 8, .scale = {0.05, 0.3}}}};
+
+using Inputs = std::array<std::vector<float>, 2>;
+
+class Loader {
+ public:
+  Loader(const ImageSource& images, int workers)
+      : batches_(images, crops, groups, {.batch_size = batch_size, .seed = seed, .workers = workers}) {
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      inputs_[g].resize(static_cast<std::size_t>(groups[g].images * 3 * groups[g].size * groups[g].size));
+  }
+
+  const Inputs& operator()(Index step) {
+    const std::array<float*, 2> pointers{inputs_[0].data(), inputs_[1].data()};
+    batches_.load(step, pointers);
+    return inputs_;
+  }
+
+ private:
+  Batches batches_;
+  Inputs inputs_;
+};
+
+// View v of image b, as the sampler alone renders it from image `number` under the key of image `key`.
+bool is_view(const Inputs& inputs, const ImageSource& images, Index epoch, Index b, Index number, Index key) {
+  const std::unique_ptr<ImageReader> reader = images.reader();
+  std::array<std::vector<float>, 5> views;
+  std::array<float*, 5> outputs;
+  for (std::size_t v = 0; v < 5; ++v) {
+    views[v].resize(
+        static_cast<std::size_t>(3 * crops.view(static_cast<Index>(v)).size * crops.view(static_cast<Index>(v)).size));
+    outputs[v] = views[v].data();
+  }
+  crops(reader->read(number), CropKey{seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(key)},
+        outputs);
+  bool same = true;
+  for (std::size_t v = 0; v < 5; ++v) {
+    const std::size_t group = v < 2 ? 0 : 1;
+    const std::size_t row = (v < 2 ? v : v - 2) * batch_size + static_cast<std::size_t>(b);
+    same = same && std::equal(views[v].begin(), views[v].end(),
+                              inputs[group].begin() + static_cast<std::ptrdiff_t>(row * views[v].size()));
+  }
+  return same;
+}
+
+}  // namespace
+
+TEST_CASE("batches are the same bit for bit from any number of workers, and from any step on") {
+  // 14 images have 3 batches an epoch, 5 images 1: the batches ahead are of other epochs.
+  for (const int count : {14, 5}) {
+    FilesOfTests files{};
+    files.count_ = count;
+    files.bad_ = {1, 4};
+    const DecodedImages images = images_of(files);
+    std::vector<Inputs> expected;
+    Loader by_step(images, 0);
+    for (Index step = 0; step < 8; ++step) expected.push_back(by_step(step));
+    CHECK(expected[0] != expected[1]);
+    for (const int workers : {1, 2, 5}) {
+      const DecodedImages unseen = images_of(files);
+      Loader ahead(unseen, workers);
+      for (const Index step : {0, 1, 2, 3, 4, 5, 6, 7, 2, 3, 7, 6})
+        CHECK(ahead(step) == expected[static_cast<std::size_t>(step)]);
+      Loader resumed(unseen, workers);
+      CHECK(resumed(5) == expected[5]);
+    }
+  }
+}
+
+TEST_CASE("a bad file is replaced by the next of the epoch's order, in a crop of its own") {
+  FilesOfTests files{};
+  std::vector<Index> order(14);
+  epoch_order(seed, 1, order);
+  // One in the middle of the second batch, two at its end, and the last of the order.
+  files.bad_ = {order[5], order[7], order[8], order[13]};
+  const DecodedImages images = images_of(files);
+  for (const int workers : {0, 2}) {
+    Loader loader(images, workers);
+    const Inputs& inputs = loader(3 + 1);
+    CHECK(is_view(inputs, images, 1, 0, order[4], order[4]));
+    CHECK(is_view(inputs, images, 1, 1, order[6], order[5]));
+    CHECK(is_view(inputs, images, 1, 2, order[6], order[6]));
+    CHECK(is_view(inputs, images, 1, 3, order[9], order[7]));
+  }
+  for (Index i = 0; i < 14; ++i) files.bad_.insert(i);
+  const DecodedImages none = images_of(files);
+  for (const int workers : {0, 2}) CHECK_THROWS_AS(Loader(none, workers)(0), FileError);
+}
+
+TEST_CASE("too many bad files, and errors nobody expects, end the batch that meets them") {
+  FilesOfTests files{};
+  files.bad_ = {0, 3, 7};
+  for (const int workers : {0, 1, 3}) {
+    const DecodedImages images = images_of(files, 0.15);
+    Loader loader(images, workers);
+    bool thrown = false;
+    for (Index step = 0; step < 8 && !thrown; ++step) {
+      try {
+        loader(step);
+      } catch (const FileError& error) {
+        thrown = std::string(error.what()).find("3 of 14 images cannot be read") != std::string::npos;
+      }
+    }
+    CHECK(thrown);
+  }
+  files.broken_ = 6;
+  for (const int workers : {0, 3}) {
+    const DecodedImages images = images_of(files);
+    Loader loader(images, workers);
+    const auto epoch = [&] {
+      for (Index step = 0; step < 6; ++step) loader(step);
+    };
+    CHECK_THROWS_WITH_AS(epoch(), "the disk is on fire", std::runtime_error);
+  }
+}
+
+TEST_CASE("a slow disk delays and changes nothing; a run can end while it reads") {
+  FilesOfTests files{};
+  const DecodedImages images = images_of(files);
+  files.delay_ = std::chrono::microseconds(2000);
+  const DecodedImages slow = images_of(files);
+  Loader fast(images, 0), waits(slow, 3);
+  for (Index step = 0; step < 4; ++step) CHECK(fast(step) == waits(step));
+  Loader ends(slow, 2);
+  (void)ends(0);
+}

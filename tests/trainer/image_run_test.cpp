@@ -1,0 +1,120 @@
+// Whole runs on image files: from folders and shards, with and without classes, with workers, resumed, with bad files.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "image_files.hpp"
+#include "run_checks.hpp"
+#include "support.hpp"
+#include "swav/io/file_error.hpp"
+#include "train/metrics.hpp"
+#include "train/run.hpp"
+
+using namespace swav;
+using namespace swav::resnet;
+using namespace swav::test;
+
+namespace {
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// 40 images, 5 steps of 8 an epoch, 10 in all.
+TrainOptions folder_options(const std::filesystem::path& data, const std::filesystem::path& output) {
+  TrainOptions o = tiny_options(data, output);
+  o.data = "imagefolder";
+  o.batch_size = 8;
+  o.epochs = 2;
+  o.workers = 2;
+  return o;
+}
+
+}  // namespace
+
+TEST_CASE("a run on class folders trains, evaluates and reports, the same with workers and without") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "data" / "train", 40, 3);
+  write_class_folders(folder / "data" / "val", 12, 3, 40);
+  TrainOptions options = folder_options(folder / "data", folder / "a");
+  REQUIRE(run_training(options) == 0);
+  const MetricsHistory history = read_metrics(folder / "a" / "metrics.jsonl");
+  CHECK(history.steps.size() == 10);
+  CHECK(history.warnings.size() == 1);  // fewer images a step than prototypes
+  REQUIRE(history.evaluations.size() == 1);
+  // The classes are colours.
+  CHECK(history.evaluations[0].knn_accuracy > 0.8);
+  for (const StepRecord& r : history.steps) CHECK((r.data_share >= 0 && r.data_share <= 1));
+  const std::string report = read_text(folder / "a" / "report.html");
+  for (const char* part : {"SwAV on data", "k-NN", "waiting for data", "Waiting for data", "resized to 18", "<b>a</b>"})
+    CHECK_MESSAGE(has(report, part), part);
+
+  options.output = (folder / "b").string();
+  options.workers = 0;
+  options.cache_mib = 0;
+  REQUIRE(run_training(options) == 0);
+  CHECK(same_state(folder / "a", folder / "b"));
+  CHECK(read_metrics(folder / "b" / "metrics.jsonl").evaluations[0].knn_accuracy ==
+        history.evaluations[0].knn_accuracy);
+}
+
+TEST_CASE("a run on image files that was stopped and resumed equals one that was not, bad files included") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "data", 40, 3);
+  write_bytes(folder / "data" / "a" / small_file_name(3), {});
+  write_bytes(folder / "data" / "c" / small_file_name(2), bytes_of("no image"));
+  TrainOptions options = folder_options(folder / "data", folder / "whole");
+  options.max_bad_share = 0.05;
+  options.evaluate = false;
+  REQUIRE(run_training(options) == 0);
+  for (const int stop : {1, 5, 7}) {
+    TrainOptions part = options;
+    part.output = (folder / std::to_string(stop)).string();
+    part.max_steps = stop;
+    REQUIRE(run_training(part) == 0);
+    part.max_steps = 0;
+    part.resume = true;
+    part.workers = stop % 2;
+    REQUIRE(run_training(part) == 0);
+    CHECK(same_state(options.output, part.output));
+  }
+
+  const auto warnings_of = [&](const std::string& name) {
+    return std::ranges::count_if(read_metrics(folder / "whole" / "metrics.jsonl").warnings,
+                                 [&](const WarningRecord& w) { return has(w.text, name); });
+  };
+  CHECK(warnings_of("a/" + small_file_name(3) + ": ") == 1);
+  CHECK(warnings_of("c/" + small_file_name(2) + ": ") == 1);
+
+  options.output = (folder / "strict").string();
+  options.max_bad_share = 0.025;
+  try {
+    (void)run_training(options);
+    FAIL("no error");
+  } catch (const FileError& error) {
+    CHECK_MESSAGE(has(error.what(), "2 of 40 images cannot be read"), error.what());
+  }
+}
+
+TEST_CASE("a run on tar shards equals one on the same files, bit for bit") {
+  const TemporaryFolder folder;
+  Bytes shard;
+  for (int i = 0; i < 40; ++i) {
+    std::filesystem::create_directories(folder / "loose");
+    write_bytes(folder / "loose" / small_file_name(i), small_file(i, i % 3));
+    shard = shard + tar_member(small_file_name(i), small_file(i, i % 3));
+    if (i % 15 != 14 && i != 39) continue;
+    std::filesystem::create_directories(folder / "packed");
+    write_bytes(folder / "packed" / (std::to_string(i) + ".tar"), shard);
+    shard.clear();
+  }
+  for (const char* kind : {"loose", "packed"}) {
+    TrainOptions options = folder_options(folder / kind, folder / (std::string(kind) + "-run"));
+    REQUIRE(run_training(options) == 0);
+    // Without classes there is a report, but no accuracy.
+    CHECK(read_metrics(folder / (std::string(kind) + "-run") / "metrics.jsonl").evaluations.empty());
+    const std::string report = read_text(folder / (std::string(kind) + "-run") / "report.html");
+    CHECK(has(report, "data:image/png;base64,"));
+    CHECK_FALSE(has(report, "no class"));
+    CHECK_FALSE(has(report, "k-NN"));
+  }
+  CHECK(same_state(folder / "loose-run", folder / "packed-run"));
+}
