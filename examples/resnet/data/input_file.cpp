@@ -23,7 +23,7 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
 void InputFile::fail(const std::string& reason) const { throw FileError(path_.string(), reason); }
 
 void InputFile::append(std::size_t count, std::vector<std::uint8_t>& bytes) {
-  constexpr std::size_t chunk = std::size_t{16} << 20;
+  constexpr std::size_t chunk = std::size_t{1} << 20;
   while (count > 0) {
     const std::size_t wanted = std::min(count, chunk);
     const std::size_t first = bytes.size();

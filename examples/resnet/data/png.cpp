@@ -6,6 +6,7 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
+#include <iterator>
 #include <string>
 
 #include "data/image_codecs.hpp"
@@ -53,10 +54,8 @@ struct Reader {
 bool read_header(png_structp png, png_infop info, Source& source) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
   png_set_read_fn(png, &source, read_bytes);
-  // Of what is not pixels only the orientation is wanted.
-  constexpr png_byte exif[] = "eXIf";
+  // What is not pixels is skipped: libpng would take the memory that such a chunk promises.
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
-  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, exif, 1);
   png_read_info(png, info);
   png_set_palette_to_rgb(png);
   png_set_expand_gray_1_2_4_to_8(png);
@@ -79,6 +78,20 @@ bool read_rows(png_structp png, png_infop info, std::uint8_t* rgb) {
   return true;
 }
 
+/// From the eXIf chunk. Every chunk is its length, its name, the data and a checksum of four bytes.
+int stored_orientation(std::span<const std::uint8_t> file) {
+  constexpr std::size_t signature = 8;
+  constexpr png_byte exif[] = {'e', 'X', 'I', 'f'};
+  for (std::span<const std::uint8_t> rest = file.subspan(signature); rest.size() >= 12;) {
+    const std::size_t length = png_get_uint_32(rest.data());
+    if (length > rest.size() - 12) break;
+    if (std::equal(std::begin(exif), std::end(exif), rest.begin() + 4))
+      return exif_orientation(rest.subspan(8, length));
+    rest = rest.subspan(length + 12);
+  }
+  return 1;
+}
+
 }  // namespace
 
 int decode_png(std::span<const std::uint8_t> file, const std::string& name, const DecodeLimits& limits,
@@ -95,10 +108,7 @@ int decode_png(std::span<const std::uint8_t> file, const std::string& name, cons
   make_room(static_cast<Index>(png_get_image_height(reader.png, reader.info)),
             static_cast<Index>(png_get_image_width(reader.png, reader.info)), possible, name, limits, out);
   check(read_rows(reader.png, reader.info, out.pixels.data()));
-  png_uint_32 size = 0;
-  png_bytep exif = nullptr;
-  if (png_get_eXIf_1(reader.png, reader.info, &size, &exif) == 0) return 1;
-  return exif_orientation({exif, size});
+  return stored_orientation(file);
 }
 
 }  // namespace swav::resnet
