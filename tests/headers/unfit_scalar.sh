@@ -5,11 +5,11 @@ set -euo pipefail
 compiler=$1 include=$2
 shift 2
 
-refused() { # what the message must name, definitions, the scalar
+refused() { # what the message must name, definitions, the type
   local messages
-  if messages=$(printf '#include "swav/sinkhorn/sinkhorn.hpp"\n%s\nswav::Sinkhorn<%s> s;\n' "$2" "$3" |
+  if messages=$(printf '#include "swav/sinkhorn/sinkhorn.hpp"\n%s\nswav::%s s;\n' "$2" "$3" |
     "$compiler" -std=c++20 -fsyntax-only -I"$include" "${@:4}" -x c++ - 2>&1); then
-    echo "FAILED: Sinkhorn<$3> compiles"
+    echo "FAILED: $3 compiles"
     return 1
   fi
   if ! grep -q "$1" <<<"$messages" || (($(wc -l <<<"$messages") > 30)); then
@@ -18,10 +18,11 @@ refused() { # what the message must name, definitions, the scalar
   fi
 }
 
-refused HasScalarTraits '' int "$@"
+refused HasScalarTraits '' 'Sinkhorn<int>' "$@"
+refused HasScalarTraits '' 'SinkhornBatch<int>' "$@"
 refused ConvertsToAccumulator 'struct Opaque {};
 template <> struct swav::ScalarTraits<Opaque> { using accumulator = float; static constexpr bool stores_kernel = true; };' \
-  Opaque "$@"
+  'Sinkhorn<Opaque>' "$@"
 refused digits 'struct Mine { explicit Mine(float); explicit operator float() const; };
 template <> struct swav::ScalarTraits<Mine> { using accumulator = float; static constexpr bool stores_kernel = true; };' \
-  Mine "$@"
+  'Sinkhorn<Mine>' "$@"

@@ -6,6 +6,7 @@
 
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
+#include "swav/core/scalar_traits.hpp"
 #include "swav/sinkhorn/basic_batch.hpp"
 #include "swav/sinkhorn/batch_result.hpp"
 #include "swav/sinkhorn/options.hpp"
@@ -26,7 +27,7 @@ struct BatchSizes {
 ///
 /// An object owns its workspace, one problem's for every thread, and one object must not be used by two threads at
 /// once.
-template <class Scalar, class Device = EigenDevice>
+template <StorageScalar Scalar, class Device = EigenDevice>
 class SinkhornBatch {
  public:
   using Result = BatchResult<Scalar, Device>;

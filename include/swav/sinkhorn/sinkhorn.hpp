@@ -9,4 +9,5 @@
 #include "swav/sinkhorn/batch.hpp"
 #include "swav/sinkhorn/divergence.hpp"
 #include "swav/sinkhorn/gradients.hpp"
+#include "swav/sinkhorn/plan_gradients.hpp"
 #include "swav/sinkhorn/solver.hpp"

@@ -24,11 +24,8 @@ struct GradientPasses<BasicEigenDevice<Product>> {
     const L inverse = detail::inverse_of(static_cast<L>(epsilon));
     for_rows(device, cost, [&](int, Index i, const ConstRow<L>& row, Row<L>& scratch) {
       scratch = row - ConstRow<L>(g, row.size());
-      const L smallest = scratch.minCoeff();
-      out[i] = smallest;
-      if (smallest == std::numeric_limits<L>::infinity()) return;
-      scratch = ((smallest - scratch) * inverse).max(detail::lowest_exponent<L>());
-      detail::exponentiate(scratch);
+      out[i] = detail::exponentiate_from_least(scratch, inverse);
+      if (out[i] == std::numeric_limits<L>::infinity()) return;
       out[i] -= static_cast<L>(epsilon) * std::log(scratch.sum());
     });
   }

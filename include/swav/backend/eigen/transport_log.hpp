@@ -36,10 +36,7 @@ struct TransportLogPasses {
           continue;
         }
         scratch = cost.load(i, 0, cols, scratch.data()) - g;
-        const L smallest = scratch.minCoeff();
-        // In cost units first: the difference is exact where it matters, and 0 at the smallest.
-        scratch = ((smallest - scratch) * inverse).max(lowest_exponent<L>());
-        exponentiate(scratch);
+        const L smallest = exponentiate_from_least(scratch, inverse);
         const L log_sum = std::log(scratch.sum());
         // log K v = log_sum - smallest/epsilon.
         const L wanted = epsilon * std::log(mass) - lambda * (epsilon * log_sum - smallest);

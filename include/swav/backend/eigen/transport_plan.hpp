@@ -122,10 +122,8 @@ struct TransportPlanPasses {
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
       ArrayMap<L> weights(scratch.data() + share * cols, cols);
       for (Index i = first; i < first + count; ++i) {
-        weights = ConstArrayMap<L>(g, cols) - rows.load(i, 0, cols, weights.data());
-        const L highest = weights.maxCoeff();
-        weights = ((weights - highest) * inverse).max(lowest_exponent<L>());
-        exponentiate(weights);
+        weights = rows.load(i, 0, cols, weights.data()) - ConstArrayMap<L>(g, cols);
+        exponentiate_from_least(weights, inverse);
         const L sum = weights.sum();
         if (!(sum > 0)) stranded[static_cast<std::size_t>(share)] = i;
         as_eigen(out).row(i).noalias() = weights.matrix() * y / sum;

@@ -32,6 +32,17 @@ void exponentiate(ArrayMap<T>& values) {
   for (Index j = 0; j < values.size(); ++j) values[j] = values[j] > smallest ? values[j] : T(0);
 }
 
+/// row <- exp((min row - row)/epsilon): at most 1, and 1 at the least entry, which is returned. For log-sum-exp:
+/// -epsilon log sum exp(-row/epsilon) is then min row - epsilon log(sum).
+template <class L>
+L exponentiate_from_least(ArrayMap<L>& row, L inverse_of_epsilon) {
+  const L least = row.minCoeff();
+  // In cost units first: the difference is exact where it matters, and 0 at the least.
+  row = ((least - row) * inverse_of_epsilon).max(lowest_exponent<L>());
+  exponentiate(row);
+  return least;
+}
+
 /// What an iteration does with the rows of a kernel, a few at a time: products with v, and sums weighted by u.
 template <class Kernel, class L>
 class RowProducts {
