@@ -74,8 +74,9 @@ void DecodedImages::keep(Index i, const DecodedImage& image) const {
 void DecodedImages::note_unreadable(Index i, const std::string& problem) const {
   const std::lock_guard lock(problems_mutex_);
   if (slots_[static_cast<std::size_t>(i)].exchange(&unreadable_) == &unreadable_) return;
-  problems_.push_back(problem + "; it is left out");
   ++unreadable_count_;
+  problems_.push_back(
+      detail::concatenate(problem, "; it is left out, ", unreadable_count_, " of ", count(), " so far"));
   if (static_cast<double>(unreadable_count_) > options_.max_bad_share * static_cast<double>(count()))
     throw FileError(
         name_, detail::concatenate(unreadable_count_, " of ", count(), " images cannot be read, a share of at most ",
