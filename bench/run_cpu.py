@@ -1,6 +1,7 @@
 """Times the library and its peers in turn and writes down the ratios of each one's least time.
 
-    python bench/run_cpu.py BUILD_FOLDER [--only PART,...] [--rounds N] [--no-compile] [--points N,...] [--dry]
+    python bench/run_cpu.py BUILD_FOLDER [--only PART,...] [--rounds N] [--no-compile] [--points N,...]
+                                             [--limit SECONDS] [--dry]
 
 BUILD_FOLDER has the bench programs. Out: each part's entry of docs/results/cpu.json and its marked section of
 docs/results.md; pictures in docs/results/. Run it through bench/run.sh, which builds and installs what it needs.
@@ -132,6 +133,13 @@ def cpu_name():
     return platform.machine()
 
 
+def finite(value):
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write(options, name, text, results):
     """Puts a part's table and figures in the place of its last ones."""
     part = PARTS[name]
@@ -142,7 +150,7 @@ def write(options, name, text, results):
     stored = RESULTS / "cpu.json"
     everything = json.loads(stored.read_text()) if stored.exists() else {}
     everything[name] = dict(machine=machine, **results)
-    stored.write_text(json.dumps(everything, indent=1) + "\n")
+    stored.write_text(json.dumps(finite(everything), indent=1) + "\n")
 
     begin, end = (f"<!-- bench/run_cpu.py --only {name}: {edge} -->" for edge in ("begin", "end"))
     facts = [machine["cpu"], f"{machine['threads']} threads", versions, machine["date"],
@@ -183,21 +191,22 @@ def main():
     parser.add_argument("--only", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--points", default="1000,4000,10000", help="points a side in the part transport")
+    parser.add_argument("--limit", type=float, default=150, help="seconds after which a peer's case is given up")
     parser.add_argument("--dry", action="store_true", help="print the tables, write nothing")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     options.results = RESULTS
     running = []
 
-    def start(command):
-        running.append(Program(command, options.threads))
+    def start(command, limit=None):
+        running.append(Program(command, options.threads, limit))
         return running[-1]
 
     def programs(name, *arguments):
         return start([options.build / f"bench/bench_{name}", *arguments])
 
     def peers(name, *arguments, python=sys.executable):
-        return start([python, ROOT / f"bench/peers/{name}.py", *arguments])
+        return start([python, ROOT / f"bench/peers/{name}.py", *arguments], options.limit)
 
     for name in options.only.split(","):
         text, results = PARTS[name].measure(options, programs, peers)

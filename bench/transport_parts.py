@@ -33,10 +33,12 @@ def time_solve(options, programs, peers):
                         [f"**{min(least.values()) / t:.1f}**", iterations(ours, f"automatic_{shape}")] +
                         [iterations(theirs[name], f"{name}_{shape}") for name in ("pot", "ott")])
             results[shape] = dict(seconds=t, **least)
+    limit = theirs["ott"].limit
     text = ("All end at the first check that finds the marginals' L1 error at most 1e-6: ours at any iteration, POT's "
             "and OTT's at every tenth. POT: method `sinkhorn`, with the `stopThr` (L2) that stands for it. OTT: "
             "`lse_mode` False and True. Costs are squared distances of normal points in the plane, epsilon is a part of "
-            "their range, marginals are uniform.\n\n" +
+            "their range, marginals are uniform. "
+            f"A peer's case, with its preparation, is given up after {limit:.0f} s (too long).\n\n" +
             table(["n", "epsilon", "ms", "POT ms", "OTT ms", "OTT log ms", "best peer / ours", "iterations", "POT's",
                    "OTT's"], rows))
     log_text, results["log"] = time_log_domain(options, sizes, ours, theirs["pot"])
