@@ -233,8 +233,11 @@ TEST_CASE("files that cannot be read are named once and left out; more than thei
   fs::remove(folder / "0007.png");
   REQUIRE(mkfifo((folder / "0007.png").c_str(), 0600) == 0);
 
-  const std::vector<Index> bad{0, 1, 4, 5, 6, 7};
-  const Dataset data = load_image_folder(folder.path(), {.max_bad_share = 0.3});
+  write_bytes(folder / "0008.JPG", png_file(picture(8, 0, 1, 101, 3), 1, 101, 3));
+  write_bytes(folder / "0009.png", png_file(picture(9, 0, 100, 1, 1), 100, 1, 1));
+
+  const std::vector<Index> bad{0, 1, 4, 5, 6, 7, 8};
+  const Dataset data = load_image_folder(folder.path(), {.max_bad_share = 0.35});
   for (int pass = 0; pass < 2; ++pass) {
     const std::vector<Pixels> pixels = all_pixels(*data.training);
     for (Index i = 0; i < 20; ++i)

@@ -7,6 +7,8 @@
 #include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/io/file_error.hpp"
+#include "train/evaluation.hpp"
+#include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/run.hpp"
 
@@ -92,6 +94,31 @@ TEST_CASE("a run on image files that was stopped and resumed equals one that was
   } catch (const FileError& error) {
     CHECK_MESSAGE(has(error.what(), "2 of 40 images cannot be read"), error.what());
   }
+}
+
+TEST_CASE("images that cannot be read are left out of an evaluation") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "train", 12, 3);
+  write_class_folders(folder / "val", 6, 3);
+  write_bytes(folder / "val" / "b" / small_file_name(1), {});
+  const Dataset data = load_image_folder(folder.path(), {.max_bad_share = 0.2});
+  const TrainOptions options = folder_options(folder.path(), "");
+  Learner learner(options, data.pretraining(), data.normalization);
+  const auto features_of = [&](const Dataset& images) {
+    return extract_features(learner.network(), learner.precision(), images, evaluation_size(images, options));
+  };
+  const Features without = features_of(data);
+  CHECK(without.training.rows.rows() == 12);
+  CHECK(without.test.images == std::vector<Index>{0, 1, 3, 4, 5});
+  CHECK(without.test.labels == std::vector<int>{0, 0, 1, 2, 2});
+  REQUIRE(without.test.rows.rows() == 5);
+  CHECK(data.test->take_problems().size() == 1);
+
+  write_bytes(folder / "val" / "b" / small_file_name(1), small_file(1, 1));
+  const Features all = features_of(load_image_folder(folder.path(), {}));
+  REQUIRE(all.test.rows.rows() == 6);
+  for (std::size_t r = 0; r < 5; ++r)
+    CHECK(without.test.rows.row(static_cast<Index>(r)) == all.test.rows.row(without.test.images[r]));
 }
 
 TEST_CASE("a run on tar shards equals one on the same files, bit for bit") {

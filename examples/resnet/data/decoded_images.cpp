@@ -1,12 +1,26 @@
 // Readers with a decoder each; what they learn of an image goes into its slot, once.
 #include "data/decoded_images.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "swav/core/error.hpp"
 #include "swav/io/file_error.hpp"
 
 namespace swav::resnet {
+
+namespace {
+
+// A line is no image, and resized for evaluation it could take any memory.
+void require_a_shape(const std::string& name, const DecodedImage& image) {
+  constexpr Index most = 100;
+  const auto [low, high] = std::minmax(image.height, image.width);
+  if (high > most * low)
+    throw FileError(name, detail::concatenate(image.height, " x ", image.width, " pixels found, no side more than ",
+                                              most, " times the other wanted"));
+}
+
+}  // namespace
 
 class DecodedImages::Reader final : public ImageReader {
  public:
@@ -18,7 +32,9 @@ class DecodedImages::Reader final : public ImageReader {
     if (known != nullptr) return known->view();
     try {
       images_.files_->read(i, file_);
-      decoder_.decode(file_, images_.files_->name(i), image_);
+      const std::string name = images_.files_->name(i);
+      decoder_.decode(file_, name, image_);
+      require_a_shape(name, image_);
     } catch (const FileError& error) {
       images_.note_unreadable(i, error.what());
       return {};

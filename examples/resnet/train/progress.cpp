@@ -54,6 +54,8 @@ void Progress::step(const StepRecord& r, double seconds_per_step) {
     std::fflush(stdout);
     return;
   }
+  // A line that wraps could not be taken back.
+  text[std::min<std::size_t>(sizeof text - 1, static_cast<std::size_t>(terminal_width()))] = '\0';
   const double share = static_cast<double>(r.step) / static_cast<double>(total_steps_);
   const int room = std::clamp(terminal_width() - static_cast<int>(std::string(text).size()) - 4, 0, 40);
   std::string bar;
