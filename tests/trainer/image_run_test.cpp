@@ -6,6 +6,7 @@
 #include "image_files.hpp"
 #include "run_checks.hpp"
 #include "support.hpp"
+#include "swav/core/error.hpp"
 #include "swav/io/file_error.hpp"
 #include "train/evaluation.hpp"
 #include "train/learner.hpp"
@@ -78,6 +79,15 @@ TEST_CASE("a run on image files that was stopped and resumed equals one that was
     REQUIRE(run_training(part) == 0);
     CHECK(same_state(options.output, part.output));
   }
+
+  write_class_folders(folder / "data", 1, 1, 90);
+  options.resume = true;
+  CHECK_THROWS_WITH_AS(run_training(options),
+                       "--data-dir: 41 images found, 40 wanted, as when the checkpoint was written: their order "
+                       "depends on it",
+                       InvalidInput);
+  options.resume = false;
+  std::filesystem::remove(folder / "data" / "a" / small_file_name(90));
 
   const auto warnings_of = [&](const std::string& name) {
     return std::ranges::count_if(read_metrics(folder / "whole" / "metrics.jsonl").warnings,

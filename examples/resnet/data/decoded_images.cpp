@@ -8,7 +8,6 @@
 #include "swav/io/file_error.hpp"
 
 namespace swav::resnet {
-
 namespace {
 
 // A line is no image, and resized for evaluation it could take any memory.
@@ -89,7 +88,8 @@ void DecodedImages::keep(Index i, const DecodedImage& image) const {
 
 void DecodedImages::note_unreadable(Index i, const std::string& problem) const {
   const std::lock_guard lock(problems_mutex_);
-  if (slots_[static_cast<std::size_t>(i)].exchange(&unreadable_) == &unreadable_) return;
+  const DecodedImage* expected = nullptr;
+  if (!slots_[static_cast<std::size_t>(i)].compare_exchange_strong(expected, &unreadable_)) return;
   ++unreadable_count_;
   problems_.push_back(
       detail::concatenate(problem, "; it is left out, ", unreadable_count_, " of ", count(), " so far"));

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "swav/core/error.hpp"
 #include "swav/io/file_error.hpp"

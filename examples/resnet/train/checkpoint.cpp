@@ -39,7 +39,8 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& o
                     {"step", position.step},
                     {"total_steps", position.total_steps},
                     {"training_seconds", position.training_seconds},
-                    {"evaluation_seconds", position.evaluation_seconds}};
+                    {"evaluation_seconds", position.evaluation_seconds},
+                    {"images", position.images}};
   write_safetensors(checkpoint_path(folder), tensors, {{"format", "pt"}, {record_key, record.dump()}});
 }
 
@@ -66,7 +67,7 @@ RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& lea
   RunPosition position;
   try {
     position = {record.at("step"), record.at("total_steps"), record.at("training_seconds"),
-                record.at("evaluation_seconds")};
+                record.at("evaluation_seconds"), record.at("images")};
   } catch (const Json::exception& error) {
     throw FileError(path, error.what());
   }

@@ -16,6 +16,7 @@ struct RunPosition {
   Index total_steps = 0;
   double training_seconds = 0;
   double evaluation_seconds = 0;
+  Index images = 0;  // that it learns from
 };
 
 [[nodiscard]] std::string checkpoint_path(const std::filesystem::path& folder);

@@ -46,9 +46,9 @@ void Progress::step(const StepRecord& r, double seconds_per_step) {
   char text[256];
   std::snprintf(
       text, sizeof text,
-      "epoch %td/%td  step %td/%td  loss %.3f (%.3f of ln K)  %.0f images/s, %.0f %% waiting for data  %s left",
-      r.epoch, epochs, r.step, total_steps_, smooth_loss_, smooth_share_, r.images_per_second, 100 * smooth_data_,
-      left.c_str());
+      "epoch %td/%td  step %td/%td  loss %.3f (%.3f of ln K)  %.0f images/s  %s left  %.0f %% waiting for data",
+      r.epoch, epochs, r.step, total_steps_, smooth_loss_, smooth_share_, r.images_per_second, left.c_str(),
+      100 * smooth_data_);
   if (!terminal_) {
     std::printf("%s\n", text);
     std::fflush(stdout);

@@ -80,7 +80,8 @@ class Run {
         learner_(options, data_.pretraining(), data_.normalization),
         monitor_(options, learner_.steps_per_epoch()) {
     prepare_folder(options_);
-    if (options_.resume && has_checkpoint(folder_)) position_ = restore_checkpoint(folder_, learner_);
+    position_.images = data_.pretraining().count();
+    if (options_.resume && has_checkpoint(folder_)) restore();
     const std::filesystem::path metrics = folder_ / "metrics.jsonl";
     const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
     log_.emplace(metrics, position_.step);
@@ -124,6 +125,13 @@ class Run {
       if (saved_step_ != position_.step) save();
       throw;
     }
+  }
+
+  void restore() {
+    const Index images = position_.images;
+    position_ = restore_checkpoint(folder_, learner_);
+    detail::require(images == position_.images, "--data-dir: ", images, " images found, ", position_.images,
+                    " wanted, as when the checkpoint was written: their order depends on it");
   }
 
   void introduce() {
