@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <type_traits>
 
 #include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
@@ -123,17 +124,29 @@ inline void draw_jitter(const ColorJitter& jitter, PhiloxStream& random, Photome
   }
 }
 
-[[nodiscard]] constexpr float clamp_unit(float x) {
-  x = x > 0.0f ? x : 0.0f;
-  return x < 1.0f ? x : 1.0f;
+// A Value is a float, or several side by side with max() and min() for all of them, which are an instruction each;
+// compilers make two of what stands here for floats, since it minds NaN and -0.
+
+template <class Value>
+[[nodiscard]] constexpr Value clamp_unit(const Value& x) {
+  if constexpr (std::is_same_v<Value, float>) {
+    const float positive = x > 0.0f ? x : 0.0f;
+    return positive < 1.0f ? positive : 1.0f;
+  } else {
+    return x.max(0.0f).min(1.0f);
+  }
 }
 
 /// Luma of ITU-R BT.601, as Pillow and torchvision weigh it.
-[[nodiscard]] constexpr float luma(float r, float g, float b) { return 0.299f * r + 0.587f * g + 0.114f * b; }
+template <class Value>
+[[nodiscard]] constexpr Value luma(const Value& r, const Value& g, const Value& b) {
+  return 0.299f * r + 0.587f * g + 0.114f * b;
+}
 
 /// factor * x + (1 - factor) * other, clamped: brightness (other = 0), contrast (the mean luma), saturation (the luma).
-[[nodiscard]] constexpr float blend(float x, float other, float factor) {
-  return clamp_unit(factor * x + (1.0f - factor) * other);
+template <class Value>
+[[nodiscard]] constexpr Value blend(const Value& x, const Value& other, float factor) {
+  return clamp_unit<Value>(factor * x + (1.0f - factor) * other);
 }
 
 /// Turns the hue by `sixths` of a full circle, in [-3, 3], at the same value and saturation (HSV). With h in [0, 6) the

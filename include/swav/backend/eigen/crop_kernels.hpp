@@ -1,5 +1,5 @@
 // The CPU's loops over rows of pixels, of which a crop is made. In and out: rows of float planes, padded to whole
-// lanes. Plain loops over fixed counts, which g++ and clang vectorise.
+// lanes. Lanes of Eigen's, or plain loops over fixed counts, which g++ and clang vectorise.
 #pragma once
 
 #include <Eigen/Core>
@@ -12,13 +12,19 @@
 
 namespace swav::detail {
 
-/// Values that are computed side by side; planes' rows are padded to a multiple. Eight: with more, more of the
-/// horizontal filter below is zeros than a wider register gains.
-inline constexpr Index crop_lanes = 8;
+/// Outputs of the horizontal filter that are computed side by side. Eight: with more, more of the filter is zeros than
+/// a wider register gains.
+inline constexpr Index filter_lanes = 8;
+using FilterLanes = Eigen::Array<float, filter_lanes, 1>;
 
-[[nodiscard]] constexpr Index whole_lanes(Index count) { return (count + crop_lanes - 1) / crop_lanes * crop_lanes; }
+/// Values of a row that a colour step computes side by side; planes' rows are padded to a multiple.
+inline constexpr Index row_lanes = 16;
+using RowLanes = Eigen::Array<float, row_lanes, 1>;
 
-using Lanes = Eigen::Array<float, crop_lanes, 1>;
+[[nodiscard]] constexpr Index whole_lanes(Index count) { return (count + row_lanes - 1) / row_lanes * row_lanes; }
+
+[[nodiscard]] inline auto lanes(float* values) { return Eigen::Map<RowLanes, Eigen::Aligned64>(values); }
+[[nodiscard]] inline auto lanes(const float* values) { return Eigen::Map<const RowLanes, Eigen::Aligned64>(values); }
 
 /// out[x] = sum of weights[k] * rows(k)[x] over `taps` rows, four at a time.
 template <class T>
@@ -57,8 +63,8 @@ void combine_rows(const T* first_row, Index row_stride, const float* weights, In
   }
 }
 
-/// The horizontal filter as small dense matrices, one for each `crop_lanes` adjacent outputs: block b reads `span`
-/// pixels from first[b] on, and its span x crop_lanes weights lie at weights + b * span * crop_lanes. About half of
+/// The horizontal filter as small dense matrices, one for each `filter_lanes` adjacent outputs: block b reads `span`
+/// pixels from first[b] on, and its span x filter_lanes weights lie at weights + b * span * filter_lanes. About half of
 /// the weights are zero; in exchange nothing is gathered, every block takes as many steps as the next, and the outputs
 /// lie side by side as the planes want them.
 struct HorizontalFilter {
@@ -68,38 +74,41 @@ struct HorizontalFilter {
   Index span = 0;
 };
 
-/// Channel c of row r of the planes, crop_lanes outputs at a time, from `Rows` interleaved rows.
+/// Channel c of row r of the planes, filter_lanes outputs at a time, from `Rows` interleaved rows.
 template <int Channels, int Rows>
 void filter_rows(const float* source, Index source_stride, const HorizontalFilter& filter, float* planes,
                  Index plane_stride, Index row_stride) {
   const float* __restrict w = filter.weights;
   for (Index b = 0; b < filter.blocks; ++b) {
     const float* __restrict pixel = source + filter.first[b] * Channels;
-    Lanes sums[Rows * Channels];
-    for (Lanes& sum : sums) sum.setZero();
-    for (Index j = 0; j < filter.span; ++j, w += crop_lanes, pixel += Channels) {
-      const Lanes weight = Eigen::Map<const Lanes, Eigen::Aligned32>(w);
+    FilterLanes sums[Rows * Channels];
+    for (FilterLanes& sum : sums) sum.setZero();
+    for (Index j = 0; j < filter.span; ++j, w += filter_lanes, pixel += Channels) {
+      const FilterLanes weight = Eigen::Map<const FilterLanes, Eigen::Aligned32>(w);
       for (int r = 0; r < Rows; ++r)
         for (int c = 0; c < Channels; ++c) sums[r * Channels + c] += pixel[r * source_stride + c] * weight;
     }
     for (int r = 0; r < Rows; ++r)
       for (int c = 0; c < Channels; ++c)
-        Eigen::Map<Lanes, Eigen::Aligned32>(planes + c * plane_stride + r * row_stride + b * crop_lanes) =
+        Eigen::Map<FilterLanes, Eigen::Aligned32>(planes + c * plane_stride + r * row_stride + b * filter_lanes) =
             sums[r * Channels + c];
   }
 }
 
-inline void blend_row(float* __restrict row, Index count, float factor, float other) {
+/// `count` is a multiple of row_lanes here and in saturate_row() and sum_row().
+inline void blend_row(float* row, Index count, float factor, float other) {
   const float constant = (1.0f - factor) * other;
-  for (Index x = 0; x < count; ++x) row[x] = clamp_unit(factor * row[x] + constant);
+  for (Index x = 0; x < count; x += row_lanes)
+    lanes(row + x) = clamp_unit<RowLanes>(factor * lanes(row + x) + constant);
 }
 
-inline void saturate_row(float* __restrict r, float* __restrict g, float* __restrict b, Index count, float factor) {
-  for (Index x = 0; x < count; ++x) {
-    const float grey = luma(r[x], g[x], b[x]);
-    r[x] = blend(r[x], grey, factor);
-    g[x] = blend(g[x], grey, factor);
-    b[x] = blend(b[x], grey, factor);
+inline void saturate_row(float* r, float* g, float* b, Index count, float factor) {
+  for (Index x = 0; x < count; x += row_lanes) {
+    const RowLanes red = lanes(r + x), green = lanes(g + x), blue = lanes(b + x);
+    const RowLanes grey = luma(red, green, blue);
+    lanes(r + x) = blend(red, grey, factor);
+    lanes(g + x) = blend(green, grey, factor);
+    lanes(b + x) = blend(blue, grey, factor);
   }
 }
 
@@ -122,10 +131,10 @@ inline void grey_row(float* __restrict r, float* __restrict g, float* __restrict
   }
 }
 
-/// Sum of a row in float lanes. `count` is a multiple of crop_lanes.
+/// Sum of a row in float lanes.
 [[nodiscard]] inline double sum_row(const float* row, Index count) {
-  Lanes sum = Lanes::Zero();
-  for (Index x = 0; x < count; x += crop_lanes) sum += Eigen::Map<const Lanes, Eigen::Aligned32>(row + x);
+  RowLanes sum = RowLanes::Zero();
+  for (Index x = 0; x < count; x += row_lanes) sum += lanes(row + x);
   return static_cast<double>(sum.sum());
 }
 

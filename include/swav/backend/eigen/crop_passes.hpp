@@ -102,7 +102,7 @@ class CropRenderer {
   [[nodiscard]] HorizontalFilter prepare_filter() {
     const ResampleAxis axis{plan_.box.width, resized_side(plan_.resized_width, size_), plan_.interpolation};
     const ResampleAxis widest = longest(image_.width);
-    const Index blocks = stride_ / crop_lanes;
+    const Index blocks = stride_ / filter_lanes;
     const Index taps_each = axis.max_taps();
     float* taps = work_.taps.reserve(size_ * widest.max_taps());
     ResampleAxis::Window* windows = work_.windows.reserve(size_);
@@ -111,22 +111,22 @@ class CropRenderer {
     for (Index b = 0; b < blocks; ++b) {
       Index last = 0;
       first[b] = axis.in;
-      for (Index x = b * crop_lanes; x < std::min((b + 1) * crop_lanes, size_); ++x) {
+      for (Index x = b * filter_lanes; x < std::min((b + 1) * filter_lanes, size_); ++x) {
         windows[x] = axis.window(plan_.window_left + (plan_.flip ? size_ - 1 - x : x), 1.0f, taps + x * taps_each);
         first[b] = std::min(first[b], windows[x].first);
         last = std::max(last, windows[x].first + windows[x].count);
       }
       span = std::max(span, last - first[b]);
     }
-    // Centres of a block's outputs are crop_lanes - 1 steps apart; a window reaches half its taps beyond them.
-    const auto centers = static_cast<Index>(std::ceil(widest.scale() * static_cast<double>(crop_lanes - 1)));
-    float* weights = work_.filter.reserve(blocks * (centers + widest.max_taps()) * crop_lanes);
-    std::fill_n(weights, blocks * span * crop_lanes, 0.0f);
+    // Centres of a block's outputs are filter_lanes - 1 steps apart; a window reaches half its taps beyond them.
+    const auto centers = static_cast<Index>(std::ceil(widest.scale() * static_cast<double>(filter_lanes - 1)));
+    float* weights = work_.filter.reserve(blocks * (centers + widest.max_taps()) * filter_lanes);
+    std::fill_n(weights, blocks * span * filter_lanes, 0.0f);
     for (Index b = 0; b < blocks; ++b) first[b] = std::min(first[b], axis.in - span);
     for (Index x = 0; x < size_; ++x) {
-      const Index b = x / crop_lanes;
-      float* column = weights + (b * span + windows[x].first - first[b]) * crop_lanes + x % crop_lanes;
-      for (Index k = 0; k < windows[x].count; ++k) column[k * crop_lanes] = taps[x * taps_each + k];
+      const Index b = x / filter_lanes;
+      float* column = weights + (b * span + windows[x].first - first[b]) * filter_lanes + x % filter_lanes;
+      for (Index k = 0; k < windows[x].count; ++k) column[k * filter_lanes] = taps[x * taps_each + k];
     }
     return {first, weights, blocks, span};
   }
@@ -193,7 +193,7 @@ class CropRenderer {
 
   /// The padding is 0 before the first contrast and must not be counted after it.
   [[nodiscard]] double sum(const float* values) const {
-    const Index whole = size_ / crop_lanes * crop_lanes;
+    const Index whole = size_ / row_lanes * row_lanes;
     double total = sum_row(values, whole);
     for (Index x = whole; x < size_; ++x) total += static_cast<double>(values[x]);
     return total;
