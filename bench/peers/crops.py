@@ -8,7 +8,8 @@ In: requests (bench/peers/line_protocol.py) for PEER_files and PEER_pixels. Out:
   installed in Pillow's place.
 - tensors: torchvision's v2 transforms on uint8 tensors from its own JPEG decoder; the blur's kernel spans three sigma of
   the widest.
-- albumentations: on OpenCV; its bilinear resize does not antialias, which is less work than everybody else's.
+- albumentations: on OpenCV, averaging areas where a crop shrinks (which antialiases); plain: its default, which skips
+  pixels there and so does less than everybody else.
 - dali: NVIDIA DALI's CPU pipeline, one worker thread; its colour steps are one matrix in a fixed order.
 """
 import io
@@ -82,7 +83,7 @@ def torchvision_tensors(from_files):
     return lambda: torch.manual_seed(0) and work()
 
 
-def albumentations(from_files):
+def albumentations(from_files, **resize):
     import os
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations as A
@@ -92,7 +93,7 @@ def albumentations(from_files):
     cv2.setNumThreads(1)
 
     def recipe(size, low, high):
-        return A.Compose([A.RandomResizedCrop((size, size), scale=(low, high)), A.HorizontalFlip(),
+        return A.Compose([A.RandomResizedCrop((size, size), scale=(low, high), **resize), A.HorizontalFlip(),
                           A.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), A.ToGray(p=0.2),
                           A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5), A.Normalize(MEAN, STD),
                           ToTensorV2()])
@@ -147,7 +148,8 @@ def dali(from_files):
     return work
 
 
-PEERS = {"torchvision": torchvision_pillow, "tensors": torchvision_tensors, "albumentations": albumentations, "dali": dali}
+PEERS = {"torchvision": torchvision_pillow, "tensors": torchvision_tensors, "plain": albumentations,
+         "albumentations": lambda from_files: albumentations(from_files, area_for_downscale="image"), "dali": dali}
 
 if __name__ == "__main__":
     serve({f"{name}_{source}": lambda make=make, source=source: make(source == "files")
