@@ -40,6 +40,7 @@ def time_crops(options, programs, peers):
         version(("torchvision v2 on tensors,", "torchvision")): (peers("crops", folder), "tensors"),
         version(("albumentations", "albumentations"), ("OpenCV", "opencv-python-headless")):
             (peers("crops", folder), "albumentations"),
+        "the same, not antialiased": (peers("crops", folder), "plain"),
         version(("DALI", "nvidia-dali-cuda120")): (peers("crops", folder), "dali")}
     # Pillow-SIMD takes Pillow's place, so it lives in an environment of its own.
     simd = options.build / "pillow-simd/bin/python"
@@ -47,12 +48,12 @@ def time_crops(options, programs, peers):
         number = subprocess.run([str(simd), "-c", VERSION], check=True, text=True, capture_output=True).stdout.strip()
         name = version(("torchvision", "torchvision")) + f", Pillow-SIMD {number}"
         theirs[name] = (peers("crops", folder, python=simd), "torchvision")
-    ours = programs("crops", folder)
+    ours, training = programs("crops", folder), programs("training_step")
 
     pairs = [(ours, f"{source}_1", 3) for source in ("files", "pixels", "decode")]
     pairs += [(ours, f"{source}_2", 3) for source in ("files", "pixels")]
     pairs += [(program, f"{case}_{source}", 1) for program, case in theirs.values() for source in ("files", "pixels")]
-    in_turn(options.rounds, pairs)
+    in_turn(options.rounds, pairs + [(training, "quickstart_crops", 2)])
 
     least = {case: seconds / IMAGES for case, seconds in ours.least.items()}
     rows = [["this library, from JPEG by libjpeg-turbo"] +
@@ -66,12 +67,15 @@ def time_crops(options, programs, peers):
                     [f"{1 / seconds:.0f}", f"{seconds / least[f'{source}_1']:.1f}"])
             results[f"{name}: {source}"] = seconds
         rows.append(row)
+    results["quickstart_percent"] = training.count["quickstart_crops"]
     scaling = {source: least[f"{source}_1"] / least[f"{source}_2"] for source in ("files", "pixels")}
     text = ("Photographs of 500 x 375, JPEG of quality 90, to 2 x 224 + 6 x 96 float planes by SwAV's recipe, on one core. "
             "Images a second, and how many times faster ours is.\n\n" +
             table(["", "from JPEG", "ours is x", "from pixels", "ours is x"], rows) +
+            "\nAlbumentations' resize skips pixels where it is not antialiased, and DALI's colour steps are one matrix in a "
+            "fixed order: both do less than the others.\n"
             f"\nDecoding alone takes {milliseconds(least['decode_1'])} of our {milliseconds(least['files_1'])} ms an image "
             f"from JPEG. Two threads against one: {scaling['files']:.2f} x from JPEG, {scaling['pixels']:.2f} x from "
-            "pixels. Albumentations' resize does not antialias, DALI's colour steps are one matrix in a fixed order: both "
-            "do less than the others.\n")
+            f"pixels. The Fashion-MNIST quickstart's crops are {results['quickstart_percent']:.1f} % of its steps, on "
+            f"{options.threads} threads.\n")
     return text, results
