@@ -69,13 +69,13 @@ def time_crops(options, programs, peers):
         rows.append(row)
     results["quickstart_percent"] = training.count["quickstart_crops"]
     scaling = {source: least[f"{source}_1"] / least[f"{source}_2"] for source in ("files", "pixels")}
-    text = ("Photographs of 500 x 375, JPEG of quality 90, to 2 x 224 + 6 x 96 float planes by SwAV's recipe, on one core. "
-            "Images a second, and how many times faster ours is.\n\n" +
+    text = ("Photographs of 500 x 375, JPEG of quality 90, to 2 x 224 + 6 x 96 float planes by SwAV's recipe, on one "
+            "core. Images a second, and how many times faster ours is.\n\n" +
             table(["", "from JPEG", "ours is x", "from pixels", "ours is x"], rows) +
-            "\nAlbumentations' resize skips pixels where it is not antialiased, and DALI's colour steps are one matrix in a "
-            "fixed order: both do less than the others.\n"
-            f"\nDecoding alone takes {milliseconds(least['decode_1'])} of our {milliseconds(least['files_1'])} ms an image "
-            f"from JPEG. Two threads against one: {scaling['files']:.2f} x from JPEG, {scaling['pixels']:.2f} x from "
+            "\nAlbumentations' resize skips pixels where it is not antialiased, and DALI's colour steps are one matrix "
+            "in a fixed order: both do less than the others.\n"
+            f"\nDecoding alone takes {milliseconds(least['decode_1'])} of our {milliseconds(least['files_1'])} ms an "
+            f"image from JPEG. Two threads against one: {scaling['files']:.2f} x from JPEG, {scaling['pixels']:.2f} x from "
             f"pixels. The Fashion-MNIST quickstart's crops are {results['quickstart_percent']:.1f} % of its steps, on "
             f"{options.threads} threads.\n")
     return text, results

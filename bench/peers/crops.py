@@ -6,8 +6,8 @@ In: requests (bench/peers/line_protocol.py) for PEER_files and PEER_pixels. Out:
 2 x 224 + 6 x 96 normalised float planes by SwAV's recipe. PEER is
 - torchvision: the release's transforms on Pillow images (its blur is Pillow's); the same on Pillow-SIMD where that is
   installed in Pillow's place.
-- tensors: torchvision's v2 transforms on uint8 tensors from its own JPEG decoder; the blur's kernel spans three sigma of
-  the widest.
+- tensors: torchvision's v2 transforms on uint8 tensors from its own JPEG decoder; the blur's kernel spans three sigma
+  of the widest.
 - albumentations: on OpenCV, averaging areas where a crop shrinks (which antialiases); plain: its default, which skips
   pixels there and so does less than everybody else.
 - dali: NVIDIA DALI's CPU pipeline, one worker thread; its colour steps are one matrix in a fixed order.

@@ -1,5 +1,5 @@
-"""JPEG and PNG files of every kind that is read, and their pixels by Pillow, on a piece of a photograph that scikit-learn
-ships. Writes images.safetensors: a file's bytes under its name, its upright RGB pixels under "pixels NAME".
+"""JPEG and PNG files of every kind that is read, and their pixels by Pillow, of a piece of a photograph that comes with
+scikit-learn. Writes images.safetensors: a file's bytes under its name, its upright RGB pixels under "pixels NAME".
 
     pip install pillow scikit-learn safetensors && python tests/golden/images.py
 
@@ -44,8 +44,8 @@ def orientation(value):
 
 
 def jpegs():
-    kinds = {"baseline": {}, "444": dict(subsampling=0), "422": dict(subsampling=1), "progressive": dict(progressive=True),
-             "restarts": dict(restart_marker_blocks=2), "rgb": dict(keep_rgb=True)}
+    kinds = {"baseline": {}, "444": dict(subsampling=0), "422": dict(subsampling=1),
+             "progressive": dict(progressive=True), "restarts": dict(restart_marker_blocks=2), "rgb": dict(keep_rgb=True)}
     for kind, options in kinds.items():
         add(f"{kind}.jpg", save(PHOTO, ".jpg", quality=90, **options))
     add("large.jpg", save(LARGE, ".jpg", quality=80))
