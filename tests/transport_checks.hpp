@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "swav/sinkhorn/sinkhorn.hpp"
+#include "devices.hpp"
 
 namespace swav::test {
 

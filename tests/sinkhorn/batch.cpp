@@ -25,7 +25,6 @@ using swav::InvalidInput;
 using swav::KernelStorage;
 using swav::MatrixView;
 using swav::RowMatrix;
-using swav::Sinkhorn;
 using swav::SinkhornBatch;
 using swav::SinkhornOptions;
 using swav::Stabilization;

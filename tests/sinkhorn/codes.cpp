@@ -10,18 +10,16 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
-#include "swav/sinkhorn/sinkhorn.hpp"
 #include "tolerance.hpp"
 
 namespace {
 
-using swav::EigenDevice;
 using swav::Index;
 using swav::MatrixView;
 using swav::RowMatrix;
-using swav::Sinkhorn;
 using swav::SinkhornOptions;
 using swav::Stabilization;
 using namespace swav::test;
@@ -146,15 +144,15 @@ TEST_CASE_TEMPLATE("codes do not depend on the thread count beyond rounding", Sc
   const RowMatrix<Scalar> scores = converted<Scalar>(clustered_scores(301, 70, generator));
   for (const double epsilon : {0.05, 1e-4}) {
     const SinkhornOptions options{.epsilon = epsilon};
-    const RowMatrix<Scalar> one = Sinkhorn<Scalar>(options, EigenDevice(1)).codes(scores);
+    const RowMatrix<Scalar> one = Sinkhorn<Scalar>(options, test_device(1)).codes(scores);
     for (const int threads : {1, 2, 3, 400}) {
       CAPTURE(threads);
-      Sinkhorn<Scalar> sinkhorn(options, EigenDevice(threads));
+      Sinkhorn<Scalar> sinkhorn(options, test_device(threads));
       const RowMatrix<Scalar> codes = sinkhorn.codes(scores);
       const double range = 2 / epsilon;
       CHECK(largest_difference(codes, one) <= Tolerance<Scalar>::codes * std::max(1.0, range / 100));
       CHECK(identical(sinkhorn.codes(scores), codes));
-      CHECK(identical(Sinkhorn<Scalar>(options, EigenDevice(threads)).codes(scores), codes));
+      CHECK(identical(Sinkhorn<Scalar>(options, test_device(threads)).codes(scores), codes));
     }
   }
 }
@@ -206,7 +204,7 @@ TEST_CASE_TEMPLATE("finite scores never give a NaN, whatever their scale and eps
            largest_row_sum_error(codes) <= row_sum_bound<Scalar>(codes.cols());
   };
   int failures = 0;
-  for (int draw = 0; draw < 3000; ++draw) {
+  for (int draw = 0; draw < 3000 / slowness; ++draw) {
     const double scale = std::pow(10.0, scale_exponent(generator));
     const double epsilon = std::pow(10.0, epsilon_exponent(generator));
     failures += !solves(scale * normal_matrix(size(generator), size(generator), generator), epsilon, 1 + draw % 5);
@@ -239,9 +237,9 @@ TEST_CASE_TEMPLATE("bad scores and shapes are named errors and leave the output 
       RowMatrix<Scalar> scores = good;
       scores.data()[place] = static_cast<Scalar>(bad);
       for (const int threads : {1, 2}) {
-        CHECK_THROWS_AS(Sinkhorn<Scalar>({}, EigenDevice(threads)).codes_into(scores, out), swav::InvalidInput);
+        CHECK_THROWS_AS(Sinkhorn<Scalar>({}, test_device(threads)).codes_into(scores, out), swav::InvalidInput);
         CHECK(identical(out, before));
-        CHECK_THROWS_AS(Sinkhorn<Scalar>({}, EigenDevice(threads)).codes(scores), swav::InvalidInput);
+        CHECK_THROWS_AS(Sinkhorn<Scalar>({}, test_device(threads)).codes(scores), swav::InvalidInput);
       }
     }
   Sinkhorn<Scalar> sinkhorn;
@@ -294,10 +292,10 @@ TEST_CASE_TEMPLATE("codes_into allocates nothing after the first call", Scalar, 
   const RowMatrix<Scalar> scores = converted<Scalar>(random_scores(70, 33, generator));
   RowMatrix<Scalar> out(70, 33);
   for (const double epsilon : {0.05, 1e-4}) {
-    Sinkhorn<Scalar> sinkhorn({.epsilon = epsilon}, EigenDevice(2));
+    Sinkhorn<Scalar> sinkhorn({.epsilon = epsilon}, test_device(2));
     sinkhorn.codes_into(scores, out);
     const long before = allocations();
     sinkhorn.codes_into(scores, out);
-    CHECK(allocations() == before);
+    if (allocates_once) CHECK(allocations() == before);
   }
 }

@@ -5,15 +5,14 @@
 #include <cmath>
 #include <vector>
 
+#include "devices.hpp"
 #include "problems.hpp"
-#include "swav/sinkhorn/sinkhorn.hpp"
 #include "tolerance.hpp"
 
 using swav::Index;
 using swav::InvalidInput;
 using swav::MatrixView;
 using swav::RowMatrix;
-using swav::Sinkhorn;
 using namespace swav::test;
 
 TEST_CASE_TEMPLATE("hard codes are one-hot where the soft ones are largest", Scalar, float, double, Eigen::bfloat16) {

@@ -138,3 +138,25 @@ TEST_CASE("a small epsilon maps a translated grid by the translation, and bad po
   }
   CHECK_THROWS_AS(r.map(RowMatrix<double>::Zero(3, 5).eval()), InvalidInput);
 }
+
+TEST_CASE("a divergence keeps its digits at any total, and grows with the distance where mass may be destroyed") {
+  Generator generator(91);
+  const RowMatrix<double> x = normal_matrix(6, 2, generator), y = normal_matrix(7, 2, generator);
+  const swav::SinkhornOptions options{.epsilon = 0.3};
+  const double one = swav::sinkhorn_divergence(swav::PointCost(x, y), {}, {}, options).value;
+  for (const double total : {1e-200, 1e-9, 1e12, 1e150, 1e290}) {
+    const std::vector<double> a(6, total / 6), b(7, total / 7);
+    const auto s = swav::sinkhorn_divergence(swav::PointCost(x, y), a, b, options);
+    CHECK(s.converged);
+    CHECK(s.value / total == doctest::Approx(one).epsilon(1e-7));
+  }
+  double nearer = 0;
+  for (const double distance : {1.0, 2.0, 4.0, 8.0}) {
+    const RowMatrix<double> far = x.array() + distance;
+    const auto s = swav::sinkhorn_divergence(swav::PointCost(x, far), {}, {},
+                                             swav::SinkhornOptions{.epsilon = 0.3, .rho_a = 0.3, .rho_b = 0.3});
+    CHECK(s.converged);
+    CHECK(s.value >= nearer - 1e-9);
+    nearer = s.value;
+  }
+}

@@ -298,3 +298,18 @@ TEST_CASE("the documentation's gradients are right") {
                 return grad_plan.cwiseProduct(sinkhorn.solve(PointCost<double>(moved.x, moved.y), a, b).plan()).sum();
               }));
 }
+
+TEST_CASE("a result that has been moved from has no gradients") {
+  Generator generator(90);
+  const RowMatrix<double> x = normal_matrix(4, 2, generator), y = normal_matrix(5, 2, generator);
+  swav::Sinkhorn<double> sinkhorn{{.epsilon = 1}};
+  auto result = sinkhorn.solve(swav::PointCost(x, y));
+  const auto taken = std::move(result);
+  const RowMatrix<double> weights = RowMatrix<double>::Ones(4, 5);
+  CHECK(swav::gradient_a(taken).size() == 4);
+  CHECK_THROWS_AS((void)swav::gradient_a(result), swav::InvalidInput);
+  CHECK_THROWS_AS((void)swav::gradient_b(result), swav::InvalidInput);
+  CHECK_THROWS_AS((void)swav::gradient_x(result), swav::InvalidInput);
+  CHECK_THROWS_AS((void)swav::gradient_y(result), swav::InvalidInput);
+  CHECK_THROWS_AS((void)swav::plan_gradients(result, weights), swav::InvalidInput);
+}

@@ -96,7 +96,7 @@ void check_points_against_matrix(const PointCost<Scalar, Metric>& cost, const st
   options.rho_b *= largest;
   options.max_iterations = 50'000;
   options.tolerance = 1e-11;
-  Sinkhorn<Scalar> sinkhorn(options);
+  test::Sinkhorn<Scalar> sinkhorn(options);
   const auto wanted = sinkhorn.solve(matrix, a, b);
   const auto found = sinkhorn.solve(cost, a, b);
   CHECK(found.converged);
@@ -174,7 +174,7 @@ TEST_CASE("a cloud onto itself, and points that are there twice") {
   x.row(7) = x.row(3);
   for (const Stabilization domain : domains) {
     const auto r =
-        Sinkhorn<double>{{.epsilon = 0.3, .tolerance = 1e-12, .stabilization = domain}}.solve(PointCost(x, x));
+        test::Sinkhorn<double>{{.epsilon = 0.3, .tolerance = 1e-12, .stabilization = domain}}.solve(PointCost(x, x));
     CHECK(r.converged);
     const RowMatrix<double> plan = r.plan();
     CHECK((plan.row(7) - plan.row(3)).cwiseAbs().maxCoeff() <= 1e-14);
@@ -193,7 +193,7 @@ TEST_CASE("a metric that returns +inf forbids a pair") {
   const RowMatrix<double> matrix = cost_matrix(cost);
   CHECK(matrix.maxCoeff() == infinity);
   for (const Stabilization domain : domains) {
-    Sinkhorn<double> sinkhorn({.epsilon = 0.5, .tolerance = 1e-11, .stabilization = domain});
+    test::Sinkhorn<double> sinkhorn({.epsilon = 0.5, .tolerance = 1e-11, .stabilization = domain});
     const auto r = sinkhorn.solve(cost);
     CHECK(r.converged);
     check_same_transport(r, sinkhorn.solve(matrix), 6, 1e-10);
@@ -205,7 +205,7 @@ TEST_CASE("a metric that returns +inf forbids a pair") {
 TEST_CASE("points that make no cost are named errors, and leave the result as it was") {
   Generator generator(74);
   const RowMatrix<double> x = normal_matrix(6, 2, generator), y = normal_matrix(5, 2, generator);
-  Sinkhorn<double> sinkhorn({.epsilon = 0.5});
+  test::Sinkhorn<double> sinkhorn({.epsilon = 0.5});
   auto result = sinkhorn.solve(PointCost(x, y));
   const std::vector<double> f = result.f;
   for (const double bad : {1e200, infinity, std::nan("")}) {
@@ -246,7 +246,7 @@ TEST_CASE("Gaussians in the plane have their closed form") {
   for (double& mass : a) mass /= total;
   for (int k : {0, 1})
     wanted += m[k] * m[k] + s[k] * s[k] + t[k] * t[k] - (std::sqrt(4 * s[k] * s[k] * t[k] * t[k] + q2 * q2) - q2);
-  const auto r = Sinkhorn<double>{{.epsilon = 2 * q2}}.solve(PointCost(x, y), a, a);
+  const auto r = test::Sinkhorn<double>{{.epsilon = 2 * q2}}.solve(PointCost(x, y), a, a);
   CHECK(r.converged);
   CHECK(r.transport_cost == doctest::Approx(wanted).epsilon(1e-4));
 }
@@ -255,8 +255,8 @@ TEST_CASE("nothing of the matrix's size is allocated") {
   Generator generator(75);
   const RowMatrix<double> x = normal_matrix(3000, 3, generator), y = normal_matrix(2500, 3, generator);
   for (const Stabilization domain : {Stabilization::automatic, Stabilization::log}) {
-    Sinkhorn<double> sinkhorn({.epsilon = 5, .max_iterations = 3, .stabilization = domain}, EigenDevice(2));
-    Sinkhorn<double>::PointResult<SquaredEuclidean> r;
+    test::Sinkhorn<double> sinkhorn({.epsilon = 5, .max_iterations = 3, .stabilization = domain}, EigenDevice(2));
+    test::Sinkhorn<double>::PointResult<SquaredEuclidean> r;
     const PointCost cost(x, y);
     const long before = allocated_bytes();
     sinkhorn.solve_into(cost, {}, {}, r);
@@ -275,7 +275,7 @@ TEST_CASE("a temporary matrix lives on in its result, and the thread count chang
   const RowMatrix<double> x = normal_matrix(301, 2, generator), y = normal_matrix(270, 2, generator);
   const PointCost cost(x, y);
   const SinkhornOptions options{.epsilon = 0.5, .tolerance = 1e-11};
-  Sinkhorn<double> one(options, EigenDevice(1)), two(options, EigenDevice(2));
+  test::Sinkhorn<double> one(options, EigenDevice(1)), two(options, EigenDevice(2));
   const auto kept = one.solve(cost_matrix(cost));
   const auto copy = kept;
   CHECK(largest_difference(kept.plan(), two.solve(cost).plan()) <= 1e-12);

@@ -12,19 +12,17 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
-#include "swav/sinkhorn/sinkhorn.hpp"
 #include "transport_checks.hpp"
 
 namespace {
 
-using swav::EigenDevice;
 using swav::Index;
 using swav::InvalidInput;
 using swav::KernelStorage;
 using swav::RowMatrix;
-using swav::Sinkhorn;
 using swav::SinkhornOptions;
 using swav::Stabilization;
 using swav::TransportStatus;
@@ -294,7 +292,7 @@ TEST_CASE("permutations, shifts and transposition carry over to the plan") {
 TEST_CASE("a warm start ends at once, and a solver serves any shape without allocating again") {
   Generator generator(35);
   const Problem problem = random_problem(40, 50, generator), other = random_problem(7, 90, generator);
-  Sinkhorn<double> sinkhorn({.epsilon = 0.01, .tolerance = 1e-10}, EigenDevice(2));
+  Sinkhorn<double> sinkhorn({.epsilon = 0.01, .tolerance = 1e-10}, test_device(2));
   const Result first = sinkhorn.solve(problem.cost, problem.a, problem.b);
   CHECK(first.converged);
   const Result warm = sinkhorn.solve(problem.cost, problem.a, problem.b, &first);
@@ -310,7 +308,7 @@ TEST_CASE("a warm start ends at once, and a solver serves any shape without allo
   const long before = allocations();
   sinkhorn.solve_into(problem.cost, problem.a, problem.b, again);
   sinkhorn.solve_into(problem.cost, problem.a, problem.b, again, &again);
-  CHECK(allocations() == before);
+  if (allocates_once) CHECK(allocations() == before);
   CHECK(again.iterations <= 2);
 }
 
@@ -319,12 +317,12 @@ TEST_CASE("the number of threads changes nothing beyond rounding") {
   const Problem problem = random_problem(301, 270, generator);
   for (const Stabilization domain : {Stabilization::automatic, Stabilization::log}) {
     const SinkhornOptions options{.epsilon = 0.02, .tolerance = 1e-11, .stabilization = domain};
-    const Result one = Sinkhorn<double>(options, EigenDevice(1)).solve(problem.cost, problem.a, problem.b);
-    const Result two = Sinkhorn<double>(options, EigenDevice(2)).solve(problem.cost, problem.a, problem.b);
+    const Result one = Sinkhorn<double>(options, test_device(1)).solve(problem.cost, problem.a, problem.b);
+    const Result two = Sinkhorn<double>(options, test_device(2)).solve(problem.cost, problem.a, problem.b);
     CHECK(one.converged);
     CHECK(largest_difference(one.plan(), two.plan()) <= 1e-12);
     CHECK(identical(two.plan(),
-                    Sinkhorn<double>(options, EigenDevice(2)).solve(problem.cost, problem.a, problem.b).plan()));
+                    Sinkhorn<double>(options, test_device(2)).solve(problem.cost, problem.a, problem.b).plan()));
   }
 }
 

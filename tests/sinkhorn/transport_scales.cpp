@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "devices.hpp"
 #include "problems.hpp"
-#include "swav/sinkhorn/sinkhorn.hpp"
 #include "transport_checks.hpp"
 
 namespace {
@@ -17,7 +17,6 @@ namespace {
 using swav::Index;
 using swav::InvalidInput;
 using swav::RowMatrix;
-using swav::Sinkhorn;
 using swav::SinkhornOptions;
 using swav::Stabilization;
 using swav::TransportStatus;
@@ -92,6 +91,56 @@ TEST_CASE("marginals held nearly exactly take no more iterations than exact ones
         }
 }
 
+TEST_CASE("unbalanced problems of any total, absorbed early, too") {
+  const RowMatrix<double> cost = random_cost(77);
+  for (const Stabilization domain : {Stabilization::automatic, Stabilization::absorption, Stabilization::log})
+    for (const double total : {1e-20, 1e-5, 1e5, 1e20})
+      for (const double rho : {0.5, 50.0, 5e3}) {
+        SinkhornOptions options{.epsilon = 0.05, .stabilization = domain, .rho_a = rho, .rho_b = rho};
+        options.absorption_threshold = 1e6;
+        const Masses masses(n, total / n);
+        const Result r = solve(cost, options, masses, masses);
+        CAPTURE(total);
+        CAPTURE(rho);
+        CHECK(r.converged);
+        CHECK(r.iterations <= 150);
+        // Homogeneous: P of t a and t b is t^(2/(1 + lambda)) times that of a and b.
+        const double lambda = rho / (rho + 0.05);
+        const Result one = solve(cost, options);
+        CHECK(std::log(r.mass) == doctest::Approx(std::log(one.mass) + 2 / (1 + lambda) * std::log(total)));
+      }
+}
+
+TEST_CASE("a plan that destroys nearly all mass is as exact as any") {
+  // One pair: the masses' exponents are known.
+  for (const double c : {1.0, 4.0, 8.0, 20.0})
+    for (const Stabilization domain : {Stabilization::automatic, Stabilization::log}) {
+      const Result r = Sinkhorn<double>{{.epsilon = 0.05, .stabilization = domain, .rho_a = 0.05, .rho_b = 0.05}}.solve(
+          RowMatrix<double>(RowMatrix<double>::Constant(1, 1, c)));
+      CHECK(r.converged);
+      CHECK(std::log(r.mass) == doctest::Approx(-c / 0.15).epsilon(1e-8));
+      CHECK(r.regularized_cost == doctest::Approx(r.dual_cost));
+    }
+}
+
+TEST_CASE("a constant added to the cost changes no plan with one exact marginal") {
+  const RowMatrix<double> cost = random_cost(78);
+  for (const double rho : {0.1, 5.0, 500.0})
+    for (const bool exact_a : {false, true}) {
+      const SinkhornOptions options{
+          .epsilon = 0.05, .rho_a = exact_a ? infinity : rho, .rho_b = exact_a ? rho : infinity};
+      const Result r = solve(cost, options);
+      for (const double constant : {-1e5, -1e3, 1e3, 1e5}) {
+        CAPTURE(constant);
+        const RowMatrix<double> shifted = cost.array() + constant;
+        const Result far = solve(shifted, options);
+        CHECK(far.converged);
+        CHECK(far.iterations <= r.iterations + 10);
+        CHECK(largest_difference(far.plan(), r.plan()) <= 1e-8);
+      }
+    }
+}
+
 TEST_CASE("a weight of a marginal that potentials have no digits for is refused") {
   const RowMatrix<double> cost = random_cost(72);
   CHECK_THROWS_WITH_AS(solve(cost, {.epsilon = 1, .rho_a = 1e-13}), doctest::Contains("rho_a"), InvalidInput);
@@ -106,21 +155,22 @@ TEST_CASE("a warm start that is no start does no harm") {
   const RowMatrix<double> cost = random_cost(73);
   Generator generator(74);
   std::normal_distribution<double> normal;
-  for (const Stabilization domain : domains) {
-    const SinkhornOptions options{.epsilon = 0.05, .stabilization = domain};
-    const Result cold = solve(cost, options);
-    for (const double factor : {1.0, 1e2, 1e4, 1e9, 1e300})
-      for (const double constant : {0.0, 1e5, 1e12, -1e250}) {
-        CAPTURE(factor);
-        CAPTURE(constant);
-        Result far = cold;
-        for (double& potential : far.g) potential = constant + factor * potential * (1 + 0.1 * normal(generator));
-        const Result r = solve(cost, options, {}, {}, &far);
-        CHECK(r.converged);
-        CHECK(r.iterations <= 3 * cold.iterations);
-        CHECK(largest_difference(r.plan(), cold.plan()) <= 1e-9);
-      }
-  }
+  for (const Stabilization domain : domains)
+    for (const double rho : {infinity, 0.5}) {
+      const SinkhornOptions options{.epsilon = 0.05, .stabilization = domain, .rho_a = rho, .rho_b = rho};
+      const Result cold = solve(cost, options);
+      for (const double factor : {1.0, 1e2, 1e4, 1e9, 1e300})
+        for (const double constant : {0.0, 1e5, 1e12, -1e250}) {
+          CAPTURE(factor);
+          CAPTURE(constant);
+          Result far = cold;
+          for (double& potential : far.g) potential = constant + factor * potential * (1 + 0.1 * normal(generator));
+          const Result r = solve(cost, options, {}, {}, &far);
+          CHECK(r.converged);
+          CHECK(r.iterations <= 3 * cold.iterations);
+          CHECK(largest_difference(r.plan(), cold.plan()) <= 1e-9);
+        }
+    }
 }
 
 TEST_CASE("parts that forbidden pairs leave are balanced each") {
@@ -143,6 +193,10 @@ TEST_CASE("parts that forbidden pairs leave are balanced each") {
     const Result none = solve(cost, options, a);
     CHECK(none.status == TransportStatus::infeasible);
     CHECK(none.iterations == 0);
+    // What rounding makes of a small part is not infeasible.
+    const double t = 1e-10;
+    const RowMatrix<double> two{{0, infinity}, {infinity, 0}};
+    CHECK(solve(two, options, {1 - t, t}, {1 - t, 1 - (1 - t)}).converged);
     a[0] = a[3] = a[6] = a[9] = 0;  // a part without mass, but on one side only
     CHECK(solve(cost, options, a, a).converged);
   }

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "swav/core/error.hpp"
+#include "swav/core/host_device.hpp"
 
 namespace swav {
 
@@ -22,9 +23,9 @@ struct MatrixView {
   Index stride = 0;
 
   constexpr MatrixView() = default;
-  constexpr MatrixView(T* first, Index row_count, Index column_count)
+  SWAV_HOST_DEVICE constexpr MatrixView(T* first, Index row_count, Index column_count)
       : data(first), rows(row_count), cols(column_count), stride(column_count) {}
-  constexpr MatrixView(T* first, Index row_count, Index column_count, Index row_stride)
+  SWAV_HOST_DEVICE constexpr MatrixView(T* first, Index row_count, Index column_count, Index row_stride)
       : data(first), rows(row_count), cols(column_count), stride(row_stride) {}
 
   /// A const view from a mutable one.
@@ -46,10 +47,10 @@ struct MatrixView {
                     " found, 1 wanted (elements of a row must be adjacent)");
   }
 
-  [[nodiscard]] constexpr T* row(Index r) const { return data + r * stride; }
-  [[nodiscard]] constexpr T& operator()(Index r, Index c) const { return data[r * stride + c]; }
-  [[nodiscard]] constexpr Index size() const { return rows * cols; }
-  [[nodiscard]] constexpr MatrixView middle_rows(Index first, Index count) const {
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr T* row(Index r) const { return data + r * stride; }
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr T& operator()(Index r, Index c) const { return data[r * stride + c]; }
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr Index size() const { return rows * cols; }
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr MatrixView middle_rows(Index first, Index count) const {
     return {data + first * stride, count, cols, stride};
   }
 };
@@ -61,7 +62,7 @@ struct VectorView {
   Index size = 0;
 
   constexpr VectorView() = default;
-  constexpr VectorView(T* first, Index count) : data(first), size(count) {}
+  SWAV_HOST_DEVICE constexpr VectorView(T* first, Index count) : data(first), size(count) {}
 
   /// From anything with data() and size(): std::vector, std::span, std::array, an Eigen vector.
   template <class Range>
@@ -75,9 +76,9 @@ struct VectorView {
   requires(std::is_same_v<T, const U>) constexpr VectorView(const VectorView<U>& other)
       : data(other.data), size(other.size) {}
 
-  [[nodiscard]] constexpr T& operator[](Index i) const { return data[i]; }
-  [[nodiscard]] constexpr T* begin() const { return data; }
-  [[nodiscard]] constexpr T* end() const { return data + size; }
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr T& operator[](Index i) const { return data[i]; }
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr T* begin() const { return data; }
+  [[nodiscard]] SWAV_HOST_DEVICE constexpr T* end() const { return data + size; }
 };
 
 namespace detail {

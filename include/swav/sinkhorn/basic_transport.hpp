@@ -6,8 +6,6 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <string>
-#include <utility>
 
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
@@ -56,7 +54,7 @@ class TransportSolver {
     result.marginal_error = std::numeric_limits<double>::infinity();
     result.status = TransportStatus::stopped;  // should a callback throw
     result.converged = false;
-    finish(problem_.solvable() ? run_schedule() : TransportStatus::infeasible);
+    finish(problem_.solvable() ? run() : TransportStatus::infeasible);
   }
 
  private:
@@ -69,12 +67,22 @@ class TransportSolver {
   [[nodiscard]] L lambda(double rho) const {
     return std::isinf(rho) ? L(1) : static_cast<L>(rho) / (static_cast<L>(rho) + epsilon_);
   }
-  // Where updates alone would take long to do so.
-  [[nodiscard]] bool translates() const {
-    return !problem_.balanced() && lambda(options_.rho_a) * lambda(options_.rho_b) > L(0.25);
+  // Where updates alone would take long to do so. What is to be moved later on is little.
+  [[nodiscard]] bool translates(int iteration) const {
+    constexpr int often = 8;
+    return !problem_.balanced() && lambda(options_.rho_a) * lambda(options_.rho_b) > L(0.25) &&
+           (iteration <= often || iteration % often == 0);
   }
   [[nodiscard]] int max_iterations() const { return solve_iterations(options_); }
   [[nodiscard]] double tolerance() const { return solve_tolerance<Scalar>(options_); }
+
+  // Potentials that are no good to start from are given up.
+  TransportStatus run() {
+    const TransportStatus status = run_schedule();
+    if (status != TransportStatus::numerical_error || !problem_.warm()) return status;
+    problem_.start_cold();
+    return run_schedule();
+  }
 
   // A warm start is at epsilon already.
   TransportStatus run_schedule() {
@@ -84,10 +92,13 @@ class TransportSolver {
     log_ = options_.stabilization == Stabilization::log;
     quick_absorptions_ = 0;
     double epsilon = cold_ ? options_.epsilon * options_.epsilon_start_factor : options_.epsilon;
+    bool first = true;
     for (;; epsilon = std::max(epsilon * options_.epsilon_decay, options_.epsilon)) {
       const bool last = !(epsilon > options_.epsilon);
       epsilon_ = static_cast<L>(epsilon);
       relaxation_ = Relaxation(options_.relaxation);
+      if (first) problem_.translate_start(epsilon_);
+      first = false;
       const TransportStatus status = run_stage(last ? tolerance() : std::max(tolerance(), stage_tolerance));
       if (status != TransportStatus::converged || last) return status;
     }
@@ -126,9 +137,9 @@ class TransportSolver {
     }
   }
 
-  // A part of the mass, or of the plan's where that is larger, as it can be in an unbalanced problem.
+  // A part of the mass, of the plan's in an unbalanced problem: the masses say nothing of its size.
   [[nodiscard]] double relative_error(const FactorUpdate<L>& by_rows, const FactorUpdate<L>& by_columns) const {
-    const L mass = problem_.balanced() ? problem_.mass() : std::max(problem_.mass(), by_rows.mass);
+    const L mass = problem_.balanced() ? problem_.mass() : by_rows.mass;
     return static_cast<double>((by_rows.residual + by_columns.residual) / mass);
   }
 
@@ -142,7 +153,7 @@ class TransportSolver {
     const L limit = std::exp(log_limit);
     problem_.reduce();
     const auto kernel = Passes::template make_kernel<Kernel>(problem_.device(), problem_.cost(), epsilon_, workspace_);
-    Passes::start_factors(rows(), cols(), epsilon_, options_.rho_a, options_.rho_b, range / 6,
+    Passes::start_factors(problem_.device(), rows(), cols(), epsilon_, options_.rho_a, options_.rho_b, range / 6,
                           options_.stabilization != Stabilization::scaling, cold_, workspace_);
     relaxation_.restart();
     result_->domain = Stabilization::scaling;
@@ -150,39 +161,41 @@ class TransportSolver {
       const L omega = static_cast<L>(relaxation_.factor());
       const FactorUpdate<L> by_rows =
           problem_.merged(Passes::iterate(problem_.device(), kernel, lambda(options_.rho_a), omega, workspace_));
-      const FactorUpdate<L> by_columns = Passes::update_columns(cols(), lambda(options_.rho_b), omega, workspace_);
+      const FactorUpdate<L> by_columns =
+          Passes::update_columns(problem_.device(), cols(), lambda(options_.rho_b), omega, workspace_);
       const L lowest = std::min(by_rows.lowest, by_columns.lowest),
               highest = std::max(by_rows.highest, by_columns.highest);
       const double error = relative_error(by_rows, by_columns);
       if (!(std::isfinite(error) && lowest > 0 && highest < std::numeric_limits<L>::infinity())) {
         // v is as it was, and sound.
         ++result_->iterations;
-        Passes::column_potentials(cols(), epsilon_, workspace_.v, workspace_);
+        Passes::column_potentials(problem_.device(), cols(), epsilon_, workspace_.v, workspace_);
         if (options_.stabilization == Stabilization::automatic) return leave_for_log_domain();
         return iteration == 1 ? Ending::failed : Ending::left_range;
       }
       if (const std::optional<Ending> ending = note(error, wanted)) {
-        Passes::row_potentials(rows(), epsilon_, workspace_);
-        Passes::column_potentials(cols(), epsilon_, workspace_.v, workspace_);
+        Passes::row_potentials(problem_.device(), rows(), epsilon_, workspace_);
+        Passes::column_potentials(problem_.device(), cols(), epsilon_, workspace_.v, workspace_);
         return *ending;
       }
+      if (translates(iteration)) {
+        Passes::row_potentials(problem_.device(), rows(), epsilon_, workspace_);
+        Passes::column_potentials(problem_.device(), cols(), epsilon_, workspace_.next, workspace_);
+        Passes::translate_bases(problem_.device(), rows(), cols(),
+                                problem_.translation(workspace_.f, workspace_.g, epsilon_), epsilon_, options_.rho_a,
+                                options_.rho_b, workspace_);
+      }
       if (options_.stabilization != Stabilization::scaling && (lowest * limit < 1 || highest > limit)) {
-        Passes::column_potentials(cols(), epsilon_, workspace_.next, workspace_);
+        Passes::column_potentials(problem_.device(), cols(), epsilon_, workspace_.next, workspace_);
         quick_absorptions_ = iteration <= 3 ? quick_absorptions_ + 1 : 0;
         return quick_absorptions_ >= 2 && options_.stabilization == Stabilization::automatic ? leave_for_log_domain()
                                                                                              : Ending::left_range;
       }
       relaxation_.observe(error, wanted, static_cast<double>(by_columns.largest_move));
       if (problem_.forbids() && result_->iterations % 64 == 0) {
-        Passes::row_potentials(rows(), epsilon_, workspace_);
-        Passes::column_potentials(cols(), epsilon_, workspace_.v, workspace_);
+        Passes::row_potentials(problem_.device(), rows(), epsilon_, workspace_);
+        Passes::column_potentials(problem_.device(), cols(), epsilon_, workspace_.v, workspace_);
         if (problem_.proves_infeasible(epsilon_)) return Ending::infeasible;
-      }
-      if (translates()) {
-        Passes::row_potentials(rows(), epsilon_, workspace_);
-        Passes::column_potentials(cols(), epsilon_, workspace_.next, workspace_);
-        Passes::translate_bases(rows(), cols(), problem_.translation(workspace_.f, workspace_.g, epsilon_), epsilon_,
-                                options_.rho_a, options_.rho_b, workspace_);
       }
       Passes::accept_columns(workspace_);
     }
@@ -200,19 +213,19 @@ class TransportSolver {
       const L omega = static_cast<L>(relaxation_.factor());
       const FactorUpdate<L> by_rows = problem_.merged(
           Passes::log_iterate(problem_.device(), problem_.cost(), epsilon_, lambda(options_.rho_a), omega, workspace_));
-      if (Passes::starves(cols(), workspace_)) problem_.find_column_minima();
+      if (Passes::starves(problem_.device(), cols(), workspace_)) problem_.find_column_minima();
       const FactorUpdate<L> by_columns =
-          Passes::log_update_columns(cols(), epsilon_, lambda(options_.rho_b), omega, workspace_);
+          Passes::log_update_columns(problem_.device(), cols(), epsilon_, lambda(options_.rho_b), omega, workspace_);
       const double error = relative_error(by_rows, by_columns);
       if (!std::isfinite(error) || !std::isfinite(by_columns.largest_move)) return Ending::failed;
       if (const std::optional<Ending> ending = note(error, wanted)) return *ending;
       relaxation_.observe(error, wanted, static_cast<double>(by_columns.largest_move));
       if (problem_.forbids() && result_->iterations % 64 == 0 && problem_.proves_infeasible(epsilon_))
         return Ending::infeasible;
-      if (translates()) {
+      if (translates(iteration)) {
         const L move = problem_.translation(workspace_.f, workspace_.next, epsilon_);
-        Passes::shift(workspace_.f, rows(), move);
-        Passes::shift(workspace_.next, cols(), -move);
+        Passes::shift(problem_.device(), workspace_.f, rows(), move);
+        Passes::shift(problem_.device(), workspace_.next, cols(), -move);
       }
       Passes::log_accept_columns(workspace_);
       if (options_.stabilization == Stabilization::automatic && iteration >= log_wait_ && by_columns.largest_move < 1) {
@@ -250,6 +263,7 @@ class TransportSolver {
     if (status == TransportStatus::infeasible) {
       make_plan_zero();  // and its value that of an empty minimum
     }
+    problem_.restore_scale(epsilon_);
     PlanSums<L> sums = problem_.evaluate(epsilon_);
     if (!std::isfinite(sums.mass + sums.cost + sums.entropy + sums.divergence_a + sums.divergence_b)) {
       status = TransportStatus::numerical_error;
@@ -266,8 +280,10 @@ class TransportSolver {
     else
       result.marginal_error = std::max(result.marginal_error, error);
     write_costs(sums);
+    write_potentials();
     if (status == TransportStatus::infeasible)
-      result.transport_cost = result.regularized_cost = result.dual_cost = std::numeric_limits<double>::infinity();
+      result.transport_cost = result.regularized_cost = result.dual_cost = result.dual_sides =
+          std::numeric_limits<double>::infinity();
     result.status = status;
     result.converged = status == TransportStatus::converged;
   }
@@ -287,16 +303,23 @@ class TransportSolver {
     if (std::isfinite(options_.rho_b)) regularized += static_cast<L>(options_.rho_b) * sums.divergence_b;
     result.regularized_cost = static_cast<double>(regularized);
     const L sides = scale * (problem_.dual_sides(epsilon_) - epsilon_ * (problem_.mass_b() * log_scale + sums.mass));
+    result.dual_sides = static_cast<double>(sides);
     result.dual_cost = static_cast<double>(sides + epsilon_ * product);
-    Passes::shift(workspace_.f, rows(), epsilon_ * log_scale);
-    Passes::store_potentials(workspace_.f, rows(), result.f.data());
-    Passes::store_potentials(workspace_.g, cols(), result.g.data());
+    for (double* const cost : {&result.regularized_cost, &result.dual_cost})
+      if (std::isnan(*cost)) *cost = std::numeric_limits<double>::infinity();  // out of range
+  }
+
+  void write_potentials() {
+    Result& result = *result_;
+    Passes::shift(problem_.device(), workspace_.f, rows(), epsilon_ * std::log(problem_.scale()));
+    Passes::copy_out(problem_.device(), workspace_.f, rows(), result.f.data());
+    Passes::copy_out(problem_.device(), workspace_.g, cols(), result.g.data());
   }
 
   void make_plan_zero() {
-    Passes::fill(workspace_.f, rows(), -std::numeric_limits<L>::infinity());
-    Passes::fill(workspace_.g, cols(), L(0));
-    Passes::mask(workspace_.g, workspace_.b, cols());
+    Passes::fill(problem_.device(), workspace_.f, rows(), -std::numeric_limits<L>::infinity());
+    Passes::fill(problem_.device(), workspace_.g, cols(), L(0));
+    Passes::mask(problem_.device(), workspace_.g, workspace_.b, cols());
   }
 
   static constexpr double single_tolerance = 1e-6;

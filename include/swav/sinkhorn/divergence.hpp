@@ -2,6 +2,7 @@
 // and the three transports that it is made of.
 #pragma once
 
+#include <cmath>
 #include <limits>
 #include <type_traits>
 
@@ -20,7 +21,7 @@ template <class Scalar, class Metric = SquaredEuclidean, class Device = EigenDev
 struct SinkhornDivergence {
   using Transport = TransportResult<Scalar, Device, PointCost<Scalar, Metric>>;
 
-  double value = 0;        ///< +inf where a transport is infeasible
+  double value = 0;        ///< +inf where a transport is infeasible or the values are out of range
   bool converged = false;  ///< all three transports have
   Transport xy, xx, yy;
 };
@@ -45,14 +46,14 @@ template <class Scalar, class Metric, class Device = EigenDevice>
   result.xy = sinkhorn.solve(cost, a, b);
   result.xx = sinkhorn.solve(Cost(cost.x, cost.x, cost.metric), a, a);
   result.yy = sinkhorn.solve(Cost(cost.y, cost.y, cost.metric), b, b);
-  const double surplus = result.xy.total_a - result.xy.total_b;
-  result.value =
-      result.xy.dual_cost - (result.xx.dual_cost + result.yy.dual_cost) / 2 + options.epsilon / 2 * surplus * surplus;
+  // epsilon times the products of totals, and (sum a - sum b)^2, cancel.
+  result.value = result.xy.dual_sides - (result.xx.dual_sides + result.yy.dual_sides) / 2;
   result.converged = true;
   for (const auto* transport : {&result.xy, &result.xx, &result.yy}) {
     result.converged = result.converged && transport->converged;
     if (transport->status == TransportStatus::infeasible) result.value = std::numeric_limits<double>::infinity();
   }
+  if (std::isnan(result.value)) result.value = std::numeric_limits<double>::infinity();  // out of range
   return result;
 }
 

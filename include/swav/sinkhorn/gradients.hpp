@@ -3,8 +3,7 @@
 #pragma once
 
 #include <cmath>
-#include <concepts>
-#include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -48,6 +47,7 @@ template <class L>
 
 template <class Scalar, class Device, class Cost, class Group>
 [[nodiscard]] auto row_soft_minima(const TransportResult<Scalar, Device, Cost, Group>& result) {
+  result.check_potentials();
   std::vector<PotentialScalar<Scalar>> minima(result.f.size());
   GradientPasses<Device>::row_soft_minima(result.device(), result.cost(), result.g.data(), result.epsilon,
                                           minima.data());
@@ -57,6 +57,7 @@ template <class Scalar, class Device, class Cost, class Group>
 [[nodiscard]] auto column_soft_minima(const TransportResult<Scalar, Device, Cost, Group>& result) {
   using L = PotentialScalar<Scalar>;
   using Passes = GradientPasses<Device>;
+  result.check_potentials();
   std::vector<L> minima(result.g.size()), sums(result.g.size());
   const auto cols = static_cast<Index>(minima.size());
   Passes::column_minima(result.device(), result.cost(), result.f.data(), minima.data());
@@ -101,6 +102,7 @@ template <class Scalar, class Device, class Cost, class Group>
 template <class Scalar, class Device, DifferentiableMetric<PotentialScalar<Scalar>> Metric, class Group>
 [[nodiscard]] auto gradient_x(const TransportResult<Scalar, Device, PointCost<Scalar, Metric>, Group>& result) {
   using L = PotentialScalar<Scalar>;
+  result.check_potentials();
   typename Device::template Matrix<L> gradient(result.cost().rows, result.cost().x.cols);
   GradientPasses<Device>::through_points(result.device(), result.cost(), result.f.data(), result.g.data(),
                                          result.epsilon, MatrixView<L>(gradient));
@@ -111,6 +113,7 @@ template <class Scalar, class Device, DifferentiableMetric<PotentialScalar<Scala
 template <class Scalar, class Device, DifferentiableMetric<PotentialScalar<Scalar>> Metric, class Group>
 [[nodiscard]] auto gradient_y(const TransportResult<Scalar, Device, PointCost<Scalar, Metric>, Group>& result) {
   using L = PotentialScalar<Scalar>;
+  result.check_potentials();
   const PointCost<Scalar, Metric> turned(result.cost().y, result.cost().x, result.cost().metric);
   typename Device::template Matrix<L> gradient(turned.rows, turned.x.cols);
   GradientPasses<Device>::through_points(result.device(), turned, result.g.data(), result.f.data(), result.epsilon,

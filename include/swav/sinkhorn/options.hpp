@@ -60,8 +60,8 @@ struct SinkhornOptions {
   /// schedule.
   double epsilon_start_factor = 1;
   double epsilon_decay = 0.25;
-  /// Weights of KL(row sums | a) and KL(column sums | b) in an unbalanced problem; > 0, at least
-  /// 1e-12 epsilon. Infinite: the marginal is exact.
+  /// Weights of KL(row sums | a) and KL(column sums | b) in an unbalanced problem; at least 1e-12
+  /// epsilon. Infinite: the marginal is exact.
   double rho_a = std::numeric_limits<double>::infinity();
   double rho_b = std::numeric_limits<double>::infinity();
   KernelStorage kernel_storage = KernelStorage::automatic;

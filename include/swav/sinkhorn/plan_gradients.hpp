@@ -175,6 +175,7 @@ template <class Scalar, class Device, class Cost, class Group>
                   " found, a value > 0 wanted");
   detail::require(options.max_iterations >= 0, "PlanGradientOptions.max_iterations: ", options.max_iterations,
                   " found, 0 or more wanted");
+  result.check_potentials();
   System system(result);
   auto [row_sums, column_sums] = system.right_side(grad_plan);
 

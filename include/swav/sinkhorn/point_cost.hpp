@@ -2,13 +2,13 @@
 // that Sinkhorn::solve takes in place of a matrix.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <type_traits>
 #include <utility>
 
 #include "swav/core/error.hpp"
+#include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
 
@@ -31,13 +31,13 @@ concept DifferentiableMetric = PointMetric<Metric, L> &&
 /// sum_k (x_k - y_k)^2
 struct SquaredEuclidean {
   template <class L>
-  L operator()(VectorView<const L> x, VectorView<const L> y) const {
+  SWAV_HOST_DEVICE L operator()(VectorView<const L> x, VectorView<const L> y) const {
     L sum = 0;
     for (Index k = 0; k < x.size; ++k) sum += (x[k] - y[k]) * (x[k] - y[k]);
     return sum;
   }
   template <class L>
-  void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
+  SWAV_HOST_DEVICE void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
     for (Index k = 0; k < x.size; ++k) out[k] += 2 * weight * (x[k] - y[k]);
   }
 };
@@ -45,11 +45,11 @@ struct SquaredEuclidean {
 /// The distance itself. Its gradient where x = y, where it has none, is taken to be 0.
 struct Euclidean {
   template <class L>
-  L operator()(VectorView<const L> x, VectorView<const L> y) const {
+  SWAV_HOST_DEVICE L operator()(VectorView<const L> x, VectorView<const L> y) const {
     return std::sqrt(SquaredEuclidean()(x, y));
   }
   template <class L>
-  void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
+  SWAV_HOST_DEVICE void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
     const L distance = (*this)(x, y);
     if (distance > 0)
       for (Index k = 0; k < x.size; ++k) out[k] += weight * (x[k] - y[k]) / distance;
@@ -59,7 +59,7 @@ struct Euclidean {
 /// 1 - x.y/(|x| |y|), and 1 where a point is 0.
 struct Cosine {
   template <class L>
-  L operator()(VectorView<const L> x, VectorView<const L> y) const {
+  SWAV_HOST_DEVICE L operator()(VectorView<const L> x, VectorView<const L> y) const {
     const L norms = norm(x) * norm(y);
     if (!(norms > 0)) return 1;
     L dot = 0;
@@ -67,7 +67,7 @@ struct Cosine {
     return 1 - dot / norms;
   }
   template <class L>
-  void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
+  SWAV_HOST_DEVICE void add_gradient(VectorView<const L> x, VectorView<const L> y, L weight, L* out) const {
     const L norm_x = norm(x), norm_y = norm(y), cosine = 1 - (*this)(x, y);
     if (!(norm_x * norm_y > 0)) return;
     const L scale_x = largest(x), scale_y = largest(y);
@@ -77,14 +77,14 @@ struct Cosine {
 
  private:
   template <class L>
-  static L largest(VectorView<const L> x) {
+  SWAV_HOST_DEVICE static L largest(VectorView<const L> x) {
     L largest = 0;
-    for (const L value : x) largest = std::max(largest, std::abs(value));
+    for (const L value : x) largest = std::abs(value) > largest ? std::abs(value) : largest;
     return largest;
   }
   // Of x over its largest entry, so that no square leaves the range.
   template <class L>
-  static L norm(VectorView<const L> x) {
+  SWAV_HOST_DEVICE static L norm(VectorView<const L> x) {
     const L scale = largest(x);
     L squares = 0;
     if (scale > 0)

@@ -5,12 +5,14 @@
 #include <cmath>
 #include <optional>
 
+#include "swav/core/host_device.hpp"
+
 namespace swav::detail {
 
 /// wanted (wanted/old)^(omega - 1), the power by Pade's approximant of orders 1 and 1: positive, and as the power is
 /// near wanted = old, to third order, so that convergence is the same.
 template <class T>
-[[nodiscard]] T relaxed(T wanted, T old, T omega) {
+[[nodiscard]] SWAV_HOST_DEVICE T relaxed(T wanted, T old, T omega) {
   if (omega == T(1)) return wanted;
   return wanted * ((omega * wanted + (T(2) - omega) * old) / ((T(2) - omega) * wanted + omega * old));
 }

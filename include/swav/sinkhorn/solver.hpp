@@ -74,7 +74,8 @@ class Sinkhorn {
   /// The plan P (n x m, row sums a, column sums b) that minimises sum P C + epsilon KL(P | a b'), with C = `cost`
   /// (n x m) and masses a (n), b (m); an empty view of masses means 1/n, 1/m each. Entries of the cost may be +inf
   /// (forbidden pairs) and masses 0 (a mask); a and b must have the same total, which may be any, unless `rho_a` or
-  /// `rho_b` is finite. One read of the kernel an iteration. `warm`, where given, has the potentials to start from.
+  /// `rho_b` is finite; and in each part of the problem that forbidden pairs leave, or it is infeasible. One read of
+  /// the kernel an iteration. `warm`, where given, has the potentials to start from.
   ///
   /// The result refers to `cost`, whose matrix must live while plan(), apply() or marginal() is called; a temporary
   /// Matrix is moved into the result. Throws InvalidInput on NaN or -inf in the cost, NaN, infinite or negative masses,

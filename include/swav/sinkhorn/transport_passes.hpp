@@ -19,6 +19,13 @@ template <class L>
 struct MassSummary {
   L total{};
   Index bad = -1;  ///< the first index with a NaN, infinite or negative mass, or -1
+  L bad_mass{};    ///< that mass
+};
+
+/// sum times exp(largest)
+template <class L>
+struct LogSum {
+  L largest{}, sum{};
 };
 
 /// What the rows of a cost hold.
@@ -56,49 +63,47 @@ struct PlanSums {
 /// What several processes must add up, a pass leaves in the workspace's column_sums or base_g, or returns.
 ///
 ///   device_for(device, entries) -> Device: with no more threads than so many entries are worth
-///   load_masses(masses or empty, size, missing, buffer) -> MassSummary; smallest_mass: of one buffer of masses
-///   load_potentials, store_potentials, fill, mask (-inf where there is no mass), revive (0 for -inf), negate, scale,
-///   shift: of one buffer
+///   load_masses(device, masses or empty, size, missing, buffer) -> MassSummary
+///   copy_in(device, host, size, buffer), copy_out(device, buffer, size, host)
+///   fill(device, buffer, size, value), negate, scale(..., factor), shift(..., amount): of one buffer
+///   mask(device, potentials, masses, size): -inf where there is no mass; revive(device, potentials, size): 0 for -inf
+///   smallest_mass(device, masses, size) -> L: of those that are not 0
 ///   reduce(device, cost, workspace) -> CostSummary
 ///     One read. base_f_i = min_j (C_ij - g_j), base_g_j = min_i (C_ij - base_f_i); row_mass: the masses, 0 where there
 ///     is no allowed partner.
-///   reduce_columns(cols, workspace) -> bool
+///   reduce_columns(device, cols, workspace) -> bool
 ///     From base_g, col_mass likewise; whether a column with mass has no allowed partner.
-///   join_parts(cost, workspace) -> bool
-///     From row_mass and col_mass: each column's part, parts being what allowed pairs of rows and columns with mass
-///     connect, named by their first column. Whether there is one part. At worst one read, by one thread.
-///   offer_parts(cols, workspace): next_j = -(j's part here)
-///   rejoin_parts(cols, workspace) -> bool: joins j with -next_j; whether that changed anything
-///   add_up_parts(rows, cols, workspace): at each part's first column, column_sums: its rows' mass here; next: its
-///   columns' balance_parts(cols, slack, workspace) -> bool
-///     b and col_mass of each part scaled to column_sums; false where they differ by more than `slack` of it.
+///   join_parts(device, cost, workspace) -> bool
+///     Joins in workspace.parts the columns with mass that allowed pairs with rows with mass connect, and sets those
+///     rows. Whether there is one part; the rows need not be set then. At worst one read, by one thread.
 ///   make_kernel<Kernel>(device, cost, epsilon, workspace) -> what `iterate` reads
 ///     kernel_ij = exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers: at most 1, and 1
 ///     somewhere in each row and column with mass. A matrix: one read, one write. Points: made anew in each iteration.
-///   start_factors(rows, cols, epsilon, rho_a, rho_b, log_limit, bounded, cold, workspace)
+///   start_factors(device, rows, cols, epsilon, rho_a, rho_b, log_limit, bounded, cold, workspace)
 ///     v from g, its logarithm over the mass clipped to log_limit; where `cold`, v = col_mass. `bounded`: factors that
 ///     grow are going to be absorbed.
 ///   iterate(device, kernel, lambda, omega, workspace) -> FactorUpdate
 ///     One read: s = K v, u = row_target s^-lambda, column_sums = K' u.
-///   update_columns(cols, lambda, omega, workspace) -> FactorUpdate
+///   update_columns(device, cols, lambda, omega, workspace) -> FactorUpdate
 ///     next_v = col_target column_sums^-lambda.
 ///   accept_columns(workspace): v = next_v
-///   translate_bases(rows, cols, move, epsilon, rho_a, rho_b, workspace): base_f + move, base_g - move, and targets to
-///   match: the same kernel, and potentials so moved
-///   row_potentials(rows, epsilon, workspace): f = base_f + epsilon log u
-///   column_potentials(cols, epsilon, v or next_v, workspace): g = base_g + epsilon log of it
+///   translate_bases(device, rows, cols, move, epsilon, rho_a, rho_b, workspace)
+///     base_f + move, base_g - move, and targets to match: the same kernel, and potentials so moved.
+///   row_potentials(device, rows, epsilon, workspace): f = base_f + epsilon log u
+///   column_potentials(device, cols, epsilon, v or next_v, workspace): g = base_g + epsilon log of it
 ///   log_iterate(device, cost, epsilon, lambda, omega, workspace) -> FactorUpdate
 ///     One read: f from g by log-sum-exp, column_sums = those of the plan.
-///   starves(cols, workspace) -> bool: whether a column's sum has underflowed
+///   starves(device, cols, workspace) -> bool: whether a column's sum has underflowed
 ///   column_minima(device, cost, workspace): one read; base_g_j = min_i (C_ij - f_i)
-///   log_update_columns(cols, epsilon, lambda, omega, workspace) -> FactorUpdate
+///   log_update_columns(device, cols, epsilon, lambda, omega, workspace) -> FactorUpdate
 ///     next_g; where a column's sum has underflowed, from base_g.
 ///   log_accept_columns(workspace): g = next_g
-///   kept_mass(masses, potentials, size, epsilon, rho) -> L: sum_i m_i exp(-f~_i/rho), f~ = f - epsilon log m
-///   dual_side(masses, potentials, size, epsilon, rho) -> L: one side of the dual's value
+///   base_potentials(device, rows, cols, epsilon, workspace): f = base_f + epsilon log row_mass, next likewise of
+///   columns kept_mass(device, masses, potentials, size, epsilon, rho) -> LogSum: sum_i m_i exp(-f~_i/rho), f~ = f -
+///   epsilon log m dual_side(device, masses, potentials, size, epsilon, rho) -> L: one side of the dual's value
 ///   evaluate(device, cost, epsilon, workspace) -> PlanSums
 ///     One read: what rows add to them, and column_sums.
-///   evaluate_columns(cols, workspace, sums): adds what columns do.
+///   evaluate_columns(device, cols, workspace, sums): adds what columns do.
 ///   plan, apply, marginal, map: of TransportResult
 template <class Device>
 struct TransportPasses;

@@ -12,13 +12,15 @@
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
 #include "swav/sinkhorn/options.hpp"
+#include "swav/sinkhorn/problem_parts.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav::detail {
 
 /// The problem in a workspace, which outlives it. Every number that a decision is taken from is the same in all
-/// processes of the group. The masses of a balanced problem are divided by `scale`, a power of two near their total, so
-/// that totals may be any: P is `scale` times the plan here, and f larger by epsilon log(scale).
+/// processes of the group. The masses are divided by `scale`, a power of two near their total, so that totals may be
+/// any. Of a balanced problem P is `scale` times the plan here, and f larger by epsilon log(scale); of another,
+/// restore_scale brings back what was given.
 template <class Scalar, class Device, class Cost, class Group>
 class TransportProblem {
   using L = PotentialScalar<Scalar>;
@@ -47,16 +49,11 @@ class TransportProblem {
     summary_.forbidden = seen[0] != 0;
     summary_.largest = seen[2];
     summary_.maximum = seen[3];
-    if (warm_ && is_far_off(*warm_g)) {
-      warm_ = false;
-      Passes::fill(workspace_.g, rows_.cols, L(0));
-      Passes::mask(workspace_.g, workspace_.b, rows_.cols);
-      Passes::reduce(device_, rows_, workspace_);
-    }
     const bool stranded_row = seen[1] != 0, stranded_column = reduce_columns();
     reduced_ = true;
     solvable_ = !(stranded_row && std::isinf(options_.rho_a)) && !(stranded_column && std::isinf(options_.rho_b));
     if (solvable_ && balanced() && summary_.forbidden) solvable_ = balance_parts();
+    if (warm_ && is_far_off(*warm_g)) start_cold();
   }
 
   [[nodiscard]] const CostRows& cost() const { return rows_; }
@@ -71,6 +68,26 @@ class TransportProblem {
 
   /// Whether g is a start worth keeping.
   [[nodiscard]] bool warm() const { return warm_; }
+
+  /// Gives up the potentials to start from.
+  void start_cold() {
+    warm_ = false;
+    Passes::fill(device_, workspace_.g, rows_.cols, L(0));
+    Passes::mask(device_, workspace_.g, workspace_.b, rows_.cols);
+    reduced_ = false;
+    reduce();
+    reduced_ = true;
+  }
+
+  /// Moves the first potentials of an unbalanced problem to where its iterations are at home: a constant of the cost is
+  /// not for the marginal that is held less.
+  void translate_start(L epsilon) {
+    if (balanced()) return;
+    Passes::base_potentials(device_, rows_.rows, rows_.cols, epsilon, workspace_);
+    // Those of a warm start have a constant of their own.
+    translate_by(warm_ ? potential_shifts(epsilon).second : translation(workspace_.f, workspace_.next, epsilon));
+    Passes::fill(device_, workspace_.f, rows_.rows, -infinity);
+  }
 
   /// Base potentials of both sides from g.
   void reduce() {
@@ -111,26 +128,29 @@ class TransportProblem {
   /// lambda_a lambda_b of it undone (Sejourne, Vialard, Peyre 2022, proposition 2).
   template <class Buffer>
   [[nodiscard]] L translation(const Buffer& f, const Buffer& g, L epsilon) {
-    L kept_a = Passes::kept_mass(workspace_.row_mass, f, rows_.rows, epsilon, options_.rho_a);
-    group_.sum(&kept_a, 1);
-    const L kept_b = Passes::kept_mass(workspace_.col_mass, g, rows_.cols, epsilon, options_.rho_b);
+    LogSum<L> kept_a = Passes::kept_mass(device_, workspace_.row_mass, f, rows_.rows, epsilon, options_.rho_a);
+    L largest = kept_a.largest;
+    group_.maximum(&largest, 1);
+    kept_a.sum = kept_a.sum > 0 ? kept_a.sum * std::exp(kept_a.largest - largest) : L(0);
+    group_.sum(&kept_a.sum, 1);
+    const LogSum<L> kept_b = Passes::kept_mass(device_, workspace_.col_mass, g, rows_.cols, epsilon, options_.rho_b);
     const L weight = 1 / (1 / static_cast<L>(options_.rho_a) + 1 / static_cast<L>(options_.rho_b));
-    const L move = weight * std::log(kept_a / kept_b);
+    const L move = weight * (largest - kept_b.largest + std::log(kept_a.sum / kept_b.sum));
     return std::isfinite(move) ? move : L(0);
   }
 
   /// The parts of the dual's value that f and g have, without epsilon (sum P - sum a sum b).
   [[nodiscard]] L dual_sides(L epsilon) {
-    L rows = Passes::dual_side(workspace_.a, workspace_.f, rows_.rows, epsilon, options_.rho_a);
+    L rows = Passes::dual_side(device_, workspace_.a, workspace_.f, rows_.rows, epsilon, options_.rho_a);
     group_.sum(&rows, 1);
-    return rows + Passes::dual_side(workspace_.b, workspace_.g, rows_.cols, epsilon, options_.rho_b);
+    return rows + Passes::dual_side(device_, workspace_.b, workspace_.g, rows_.cols, epsilon, options_.rho_b);
   }
 
   /// Whether the dual's value exceeds what any plan with these marginals could cost: then there is none.
   [[nodiscard]] bool proves_infeasible(L epsilon) {
     if (!balanced() || !summary_.forbidden) return false;
     const L value = dual_sides(epsilon) - epsilon * (mass_ - mass_ * mass_b_);
-    L largest = -Passes::smallest_mass(workspace_.a, rows_.rows);
+    L largest = -Passes::smallest_mass(device_, workspace_.a, rows_.rows);
     group_.maximum(&largest, 1);
     // KL(P | a b') = sum P log(P/(a b')) - mass + mass^2 with P_ij <= b_j.
     const L divergence = mass_ * -std::log(-largest) - mass_ + mass_ * mass_;
@@ -138,12 +158,27 @@ class TransportProblem {
     return value > bound + std::abs(bound) * L(1e-6) + epsilon * mass_;
   }
 
+  /// Masses and potentials of an unbalanced problem as they are for the masses that were given.
+  void restore_scale(L epsilon) {
+    if (balanced() || scale_ == 1) return;
+    for (auto* const masses : {&workspace_.a, &workspace_.row_mass})
+      Passes::scale(device_, *masses, rows_.rows, scale_);
+    for (auto* const masses : {&workspace_.b, &workspace_.col_mass})
+      Passes::scale(device_, *masses, rows_.cols, scale_);
+    const auto [shift_f, shift_g] = potential_shifts(epsilon);
+    Passes::shift(device_, workspace_.f, rows_.rows, shift_f);
+    Passes::shift(device_, workspace_.g, rows_.cols, shift_g);
+    mass_ *= scale_;
+    mass_b_ *= scale_;
+    scale_ = 1;
+  }
+
   [[nodiscard]] PlanSums<L> evaluate(L epsilon) {
     PlanSums<L> sums = Passes::evaluate(device_, rows_, epsilon, workspace_);
     for (L* const sum : {&sums.mass, &sums.cost, &sums.entropy, &sums.error_a, &sums.log_a, &sums.divergence_a})
       group_.sum(sum, 1);
     group_.sum(workspace_.column_sums.data(), rows_.cols);
-    Passes::evaluate_columns(rows_.cols, workspace_, sums);
+    Passes::evaluate_columns(device_, rows_.cols, workspace_, sums);
     return sums;
   }
 
@@ -151,9 +186,8 @@ class TransportProblem {
   static constexpr L infinity = std::numeric_limits<L>::infinity();
 
   // Totals that differ by less are meant to be equal.
-  static L slack() {
-    return static_cast<L>(std::sqrt(std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53))));
-  }
+  static L slack() { return std::sqrt(rounding()); }
+  static L rounding() { return static_cast<L>(std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53))); }
 
   // What is wrong here must be known to all before it is thrown.
   template <class Work>
@@ -201,29 +235,28 @@ class TransportProblem {
 
   // Masses, first potentials and what the cost's rows here say.
   void load(Masses a, Masses b, const std::vector<L>* warm_g) {
-    const auto loaded = [](Masses masses, Index size, L missing, auto& buffer, const char* name) {
-      const MassSummary<L> found = Passes::load_masses(masses, size, missing, buffer);
-      require(found.bad < 0, "Sinkhorn::solve: ", name, "[", found.bad,
-              "] = ", found.bad < 0 ? 0.0 : static_cast<double>(static_cast<Accumulator<Scalar>>(masses[found.bad])),
+    const auto loaded = [this](Masses masses, Index size, L missing, auto& buffer, const char* name) {
+      const MassSummary<L> found = Passes::load_masses(device_, masses, size, missing, buffer);
+      require(found.bad < 0, "Sinkhorn::solve: ", name, "[", found.bad, "] = ", found.bad_mass,
               " found, a finite mass >= 0 wanted");
       return found.total;
     };
     mass_ = loaded(a, rows_.rows, 1 / all_rows_, workspace_.a, "a");
     mass_b_ = loaded(b, rows_.cols, 1 / static_cast<L>(rows_.cols), workspace_.b, "b");
-    Passes::fill(workspace_.g, rows_.cols, L(0));
+    Passes::fill(device_, workspace_.g, rows_.cols, L(0));
     if (warm_) load_warm(*warm_g);
-    Passes::mask(workspace_.g, workspace_.b, rows_.cols);
+    Passes::mask(device_, workspace_.g, workspace_.b, rows_.cols);
     summary_ = Passes::reduce(device_, rows_, workspace_);
     check(summary_);
-    Passes::fill(workspace_.f, rows_.rows, -infinity);
+    Passes::fill(device_, workspace_.f, rows_.rows, -infinity);
   }
 
   void load_warm(const std::vector<L>& g) {
     for (const L potential : g)
       require(!std::isnan(potential) && potential < infinity, "Sinkhorn::solve: warm start with a potential ",
               potential, " found, finite or -inf wanted");
-    Passes::load_potentials(g.data(), rows_.cols, workspace_.g);
-    Passes::revive(workspace_.g, rows_.cols);
+    Passes::copy_in(device_, g.data(), rows_.cols, workspace_.g);
+    Passes::revive(device_, workspace_.g, rows_.cols);
   }
 
   // An optimum's potentials differ by no more than the costs, give or take some epsilons; a constant that all of them
@@ -255,51 +288,73 @@ class TransportProblem {
     for (const auto& [total, name] : {std::pair(mass_, "a"), std::pair(mass_b_, "b")})
       require(total > 0 && std::isfinite(total), "Sinkhorn::solve: ", name, " of total mass ", total,
               " found, a finite total > 0 wanted");
-    if (!balanced()) return;
-    require(std::abs(mass_ - mass_b_) <= slack() * mass_, "Sinkhorn::solve: masses of totals ", mass_, " (a) and ",
-            mass_b_, " (b) found, the same wanted, or a finite rho_a or rho_b");
+    if (balanced())
+      require(std::abs(mass_ - mass_b_) <= slack() * mass_, "Sinkhorn::solve: masses of totals ", mass_, " (a) and ",
+              mass_b_, " (b) found, the same wanted, or a finite rho_a or rho_b");
     constexpr int room = 24;
     using Limits = std::numeric_limits<L>;
     scale_ = std::ldexp(L(1), std::clamp(std::ilogb(mass_), Limits::min_exponent + room, Limits::max_exponent - room));
-    for (auto* const masses : {&workspace_.a, &workspace_.row_mass}) Passes::scale(*masses, rows_.rows, 1 / scale_);
-    Passes::scale(workspace_.b, rows_.cols, (mass_ / mass_b_) / scale_);
+    for (auto* const masses : {&workspace_.a, &workspace_.row_mass})
+      Passes::scale(device_, *masses, rows_.rows, 1 / scale_);
+    Passes::scale(device_, workspace_.b, rows_.cols, balanced() ? mass_ / mass_b_ / scale_ : 1 / scale_);
     mass_ /= scale_;
-    mass_b_ = mass_;
+    mass_b_ = balanced() ? mass_ : mass_b_ / scale_;
+  }
+
+  // By how much f and g of an unbalanced problem are larger for the masses that were given: with s = scale, f by
+  // (1 - lambda_a)/(1 - lambda_a lambda_b) epsilon log s, and g likewise.
+  [[nodiscard]] std::pair<L, L> potential_shifts(L epsilon) const {
+    const auto rest = [&](double rho) { return epsilon / (static_cast<L>(rho) + epsilon); };  // 1 - lambda
+    const L rest_a = rest(options_.rho_a), rest_b = rest(options_.rho_b);
+    const L move = epsilon * std::log(scale_) / (rest_a + rest_b - rest_a * rest_b);
+    return {rest_a * move, rest_b * move};
+  }
+
+  // f gains what g loses.
+  void translate_by(L move) {
+    Passes::shift(device_, workspace_.base_f, rows_.rows, move);
+    Passes::shift(device_, workspace_.base_g, rows_.cols, -move);
+    Passes::shift(device_, workspace_.g, rows_.cols, -move);
   }
 
   void merge_minima() {
     if (group_.size() == 1) return;
-    Passes::negate(workspace_.base_g, rows_.cols);
+    Passes::negate(device_, workspace_.base_g, rows_.cols);
     group_.maximum(workspace_.base_g.data(), rows_.cols);
-    Passes::negate(workspace_.base_g, rows_.cols);
+    Passes::negate(device_, workspace_.base_g, rows_.cols);
   }
 
   // Whether a column with mass has no allowed partner.
   bool reduce_columns() {
     merge_minima();
-    return Passes::reduce_columns(rows_.cols, workspace_);
+    return Passes::reduce_columns(device_, rows_.cols, workspace_);
   }
 
   // Forbidden pairs may leave parts that no allowed pair connects. Each is a problem of its own, whose totals must
   // agree: false where they do not. As of the whole, b's are made a's.
   bool balance_parts() {
-    if (in_any_process(Passes::join_parts(rows_, workspace_))) return true;
-    // A column's part is the lowest of those that the processes have it in, until all agree.
+    ProblemParts<L>& parts = workspace_.parts;
+    parts.reset(rows_.rows, rows_.cols);
+    if (in_any_process(Passes::join_parts(device_, rows_, workspace_))) return true;
     if (group_.size() > 1) {
       do {
-        Passes::offer_parts(rows_.cols, workspace_);
-        group_.maximum(workspace_.next.data(), rows_.cols);
-      } while (in_any_process(Passes::rejoin_parts(rows_.cols, workspace_)));
+        group_.maximum(parts.offer().data(), rows_.cols);
+      } while (in_any_process(parts.rejoin()));
     }
-    Passes::add_up_parts(rows_.rows, rows_.cols, workspace_);
-    group_.sum(workspace_.column_sums.data(), rows_.cols);
-    return Passes::balance_parts(rows_.cols, slack(), workspace_);
+    Passes::copy_out(device_, workspace_.row_mass, rows_.rows, parts.row_mass.data());
+    Passes::copy_out(device_, workspace_.col_mass, rows_.cols, parts.col_mass.data());
+    Passes::copy_out(device_, workspace_.b, rows_.cols, parts.b.data());
+    group_.sum(parts.add_up_rows().data(), rows_.cols);
+    if (!parts.balance(slack(), rounding() * all_rows_ * mass_)) return false;
+    Passes::copy_in(device_, parts.col_mass.data(), rows_.cols, workspace_.col_mass);
+    Passes::copy_in(device_, parts.b.data(), rows_.cols, workspace_.b);
+    return true;
   }
 
   const SinkhornOptions& options_;
   Group group_;
   Workspace& workspace_;
-  L all_rows_{};
+  L all_rows_{};  // of all processes; set before rows_ is
   CostRows rows_;
   Device device_;
   CostSummary<L> summary_;

@@ -57,9 +57,11 @@ class TransportResult {
   /// sum P C + epsilon KL(P | a b'), KL(P | Q) = sum P log(P/Q) - P + Q; unbalanced: + rho_a KL(P 1 | a) + rho_b
   /// KL(P' 1 | b). (The other convention, sum P C - epsilon H(P), is transport_cost - epsilon * (entropy + mass).)
   double regularized_cost = 0;
-  double dual_cost =
-      0;               ///< the dual's value at f, g; at most the least regularized_cost, and equal to it at the optimum
-  double entropy = 0;  ///< -sum P log P
+  /// The dual's value at f, g; at most the least regularized_cost, and equal to it at the optimum.
+  double dual_cost = 0;
+  /// dual_cost - epsilon sum a sum b, which is small where totals are large and dual_cost has no digits left for it.
+  double dual_sides = 0;
+  double entropy = 0;               ///< -sum P log P
   double total_a = 0, total_b = 0;  ///< sums of the masses that were given, b's scaled to a's in a balanced problem
   double rho_a = 0, rho_b = 0;      ///< the options' own
   Stabilization domain = Stabilization::scaling;  ///< where the last iteration was computed: scaling or log
@@ -69,8 +71,15 @@ class TransportResult {
   [[nodiscard]] const Device& device() const { return device_; }
   [[nodiscard]] const Group& group() const { return group_; }
 
-  /// P (n x m): one exponential an entry. As apply, map and marginal, throws InvalidInput where f or g are not as long
-  /// as the cost has rows or columns: after the result has been moved from.
+  /// Throws InvalidInput where f or g are not as long as the cost has rows or columns: after the result has been moved
+  /// from. So does all that is made of them.
+  void check_potentials() const {
+    detail::require(static_cast<Index>(f.size()) == cost_.rows && static_cast<Index>(g.size()) == cost_.cols,
+                    "TransportResult: ", f.size(), " and ", g.size(), " potentials found, ", cost_.rows, " and ",
+                    cost_.cols, " wanted (has the result been moved from?)");
+  }
+
+  /// P (n x m): one exponential an entry.
   [[nodiscard]] Matrix plan() const {
     Matrix result(cost_.rows, cost_.cols);
     plan_into(result);
@@ -127,11 +136,6 @@ class TransportResult {
   template <StorageScalar, class, Communicator>
   friend class Sinkhorn;
 
-  void check_potentials() const {
-    detail::require(static_cast<Index>(f.size()) == cost_.rows && static_cast<Index>(g.size()) == cost_.cols,
-                    "TransportResult: ", f.size(), " and ", g.size(), " potentials found, ", cost_.rows, " and ",
-                    cost_.cols, " wanted (has the result been moved from?)");
-  }
   static void check_axis(int axis) {
     detail::require(axis == 0 || axis == 1, "TransportResult: axis ", axis, " found, 0 or 1 wanted");
   }

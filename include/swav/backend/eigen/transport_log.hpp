@@ -1,7 +1,6 @@
 // The passes of Sinkhorn::solve on the CPU in the log domain. In: costs, potentials. Out: potentials.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -56,7 +55,7 @@ struct TransportLogPasses {
   }
 
   template <class Scalar>
-  static bool starves(Index cols, const TransportWorkspace<Device, Scalar>& w) {
+  static bool starves(const Device&, Index cols, const TransportWorkspace<Device, Scalar>& w) {
     bool starved = false;
     for (Index j = 0; j < cols; ++j)
       starved |= w.col_mass.data()[j] > 0 && !(w.column_sums.data()[j] >= smallest_sum<PotentialScalar<Scalar>>());
@@ -78,7 +77,7 @@ struct TransportLogPasses {
   }
 
   template <class Scalar, class L>
-  static FactorUpdate<L> log_update_columns(Index cols, L epsilon, L lambda, L omega,
+  static FactorUpdate<L> log_update_columns(const Device&, Index cols, L epsilon, L lambda, L omega,
                                             TransportWorkspace<Device, Scalar>& w) {
     FactorUpdate<L> update;
     for (Index j = 0; j < cols; ++j) {

@@ -82,7 +82,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
   }
 
   template <class Scalar>
-  static bool reduce_columns(Index cols, Workspace<Scalar>& w) {
+  static bool reduce_columns(const Device&, Index cols, Workspace<Scalar>& w) {
     using L = PotentialScalar<Scalar>;
     bool any = false;
     for (Index j = 0; j < cols; ++j) {
@@ -113,8 +113,8 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
   }
 
   template <class Scalar, class L>
-  static void start_factors(Index rows, Index cols, L epsilon, double rho_a, double rho_b, L log_limit, bool bounded,
-                            bool cold, Workspace<Scalar>& w) {
+  static void start_factors(const Device&, Index rows, Index cols, L epsilon, double rho_a, double rho_b, L log_limit,
+                            bool bounded, bool cold, Workspace<Scalar>& w) {
     // A factor relative to the base potential: mass exp(-base (1 - lambda)/epsilon), (1 - lambda)/epsilon = 1/(rho +
     // epsilon), is what lambda < 1 leaves of it.
     const auto target = [&](const Buffer<L>& masses, const Buffer<L>& base, Index i, double rho) {
@@ -141,7 +141,13 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
   }
 
   template <class Scalar, class L>
-  static void translate_bases(Index rows, Index cols, L move, L epsilon, double rho_a, double rho_b,
+  static void base_potentials(const Device&, Index rows, Index cols, L epsilon, Workspace<Scalar>& w) {
+    to_potentials(w.base_f, w.row_mass, rows, epsilon, w.f);
+    to_potentials(w.base_g, w.col_mass, cols, epsilon, w.next);
+  }
+
+  template <class Scalar, class L>
+  static void translate_bases(const Device&, Index rows, Index cols, L move, L epsilon, double rho_a, double rho_b,
                               Workspace<Scalar>& w) {
     const L scale_a = std::exp(-move / (static_cast<L>(rho_a) + epsilon)),
             scale_b = std::exp(move / (static_cast<L>(rho_b) + epsilon));
@@ -177,7 +183,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
   }
 
   template <class Scalar, class L>
-  static FactorUpdate<L> update_columns(Index cols, L lambda, L omega, Workspace<Scalar>& w) {
+  static FactorUpdate<L> update_columns(const Device&, Index cols, L lambda, L omega, Workspace<Scalar>& w) {
     FactorUpdate<L> update;
     L shrink = 1, growth = 1;
     for (Index j = 0; j < cols; ++j) {
@@ -202,11 +208,11 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
     std::swap(w.v, w.next);
   }
   template <class Scalar, class L>
-  static void row_potentials(Index rows, L epsilon, Workspace<Scalar>& w) {
+  static void row_potentials(const Device&, Index rows, L epsilon, Workspace<Scalar>& w) {
     to_potentials(w.base_f, w.u, rows, epsilon, w.f);
   }
   template <class Scalar, class L>
-  static void column_potentials(Index cols, L epsilon, const Buffer<L>& factors, Workspace<Scalar>& w) {
+  static void column_potentials(const Device&, Index cols, L epsilon, const Buffer<L>& factors, Workspace<Scalar>& w) {
     to_potentials(w.base_g, factors, cols, epsilon, w.g);
   }
 

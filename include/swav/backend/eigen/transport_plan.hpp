@@ -12,6 +12,7 @@
 #include "swav/backend/eigen/cost_rows.hpp"
 #include "swav/backend/eigen/device.hpp"
 #include "swav/backend/eigen/transport_rows.hpp"
+#include "swav/sinkhorn/exponents.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav::detail {
@@ -60,7 +61,7 @@ struct TransportPlanPasses {
   }
 
   template <class Workspace, class L>
-  static void evaluate_columns(Index cols, const Workspace& w, PlanSums<L>& sums) {
+  static void evaluate_columns(const Device&, Index cols, const Workspace& w, PlanSums<L>& sums) {
     for (Index j = 0; j < cols; ++j)
       add_marginal(w.column_sums.data()[j], w.b.data()[j], sums.error_b, sums.log_b, sums.divergence_b);
   }
@@ -158,12 +159,6 @@ struct TransportPlanPasses {
   }
 
  private:
-  // (1 + d) log(1 + d) - d without cancellation.
-  template <class L>
-  static L relative_divergence(L d) {
-    if (std::abs(d) < L(1e-3)) return d * d * (L(1) / 2 - d * (L(1) / 6 - d * (L(1) / 12 - d / 20)));
-    return d > L(-1) ? (1 + d) * std::log1p(d) - d : L(1);
-  }
   template <class L>
   static void add_marginal(L sum, L mass, L& error, L& log_mass, L& divergence) {
     error += std::abs(sum - mass);

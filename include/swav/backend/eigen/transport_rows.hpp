@@ -7,20 +7,9 @@
 
 #include "swav/backend/eigen/device.hpp"
 #include "swav/core/matrix_view.hpp"
+#include "swav/sinkhorn/exponents.hpp"
 
 namespace swav::detail {
-
-/// 1/epsilon, finite for any epsilon > 0: what it multiplies is 0 or clamped.
-template <class L>
-[[nodiscard]] L inverse_of(L epsilon) {
-  return std::min(L(1) / epsilon, std::numeric_limits<L>::max());
-}
-
-/// Exponentials of less are not normal numbers, and are taken for 0.
-template <class T>
-[[nodiscard]] constexpr T lowest_exponent() {
-  return static_cast<T>(0.6931L * (std::numeric_limits<T>::min_exponent + 1));
-}
 
 /// values <- exp(values), 0 where that is not a normal number. (Eigen makes no vector instructions of a select with an
 /// exponential inside.)

@@ -18,11 +18,15 @@ struct TransportSidePasses {
   using Buffer = typename Device::template Buffer<T>;
 
   template <class Scalar, class L>
-  static MassSummary<L> load_masses(VectorView<const Scalar> masses, Index size, L missing, Buffer<L>& buffer) {
+  static MassSummary<L> load_masses(const Device&, VectorView<const Scalar> masses, Index size, L missing,
+                                    Buffer<L>& buffer) {
     MassSummary<L> summary;
     for (Index i = 0; i < size; ++i) {
       const L mass = masses.size == 0 ? missing : static_cast<L>(static_cast<Accumulator<Scalar>>(masses[i]));
-      if (summary.bad < 0 && !(mass >= 0 && mass <= std::numeric_limits<L>::max())) summary.bad = i;
+      if (summary.bad < 0 && !(mass >= 0 && mass <= std::numeric_limits<L>::max())) {
+        summary.bad = i;
+        summary.bad_mass = mass;
+      }
       buffer.data()[i] = mass;
       summary.total += mass;
     }
@@ -30,47 +34,47 @@ struct TransportSidePasses {
   }
 
   template <class L>
-  static void scale(Buffer<L>& buffer, Index size, L factor) {
+  static void scale(const Device&, Buffer<L>& buffer, Index size, L factor) {
     for (Index i = 0; i < size; ++i) buffer.data()[i] *= factor;
   }
 
   /// Infinite values stay.
   template <class L>
-  static void shift(Buffer<L>& buffer, Index size, L amount) {
+  static void shift(const Device&, Buffer<L>& buffer, Index size, L amount) {
     for (Index i = 0; i < size; ++i) buffer.data()[i] += amount;
   }
 
   template <class L>
-  static void load_potentials(const L* from, Index size, Buffer<L>& to) {
+  static void copy_in(const Device&, const L* from, Index size, Buffer<L>& to) {
     std::copy_n(from, size, to.data());
   }
   template <class L>
-  static void store_potentials(const Buffer<L>& from, Index size, L* to) {
+  static void copy_out(const Device&, const Buffer<L>& from, Index size, L* to) {
     std::copy_n(from.data(), size, to);
   }
   template <class L>
-  static void fill(Buffer<L>& buffer, Index size, L value) {
+  static void fill(const Device&, Buffer<L>& buffer, Index size, L value) {
     std::fill_n(buffer.data(), size, value);
   }
   /// -inf where there is no mass.
   template <class L>
-  static void mask(Buffer<L>& potentials, const Buffer<L>& masses, Index size) {
+  static void mask(const Device&, Buffer<L>& potentials, const Buffer<L>& masses, Index size) {
     for (Index i = 0; i < size; ++i)
       if (!(masses.data()[i] > 0)) potentials.data()[i] = -infinity<L>();
   }
 
   template <class L>
-  static void negate(Buffer<L>& buffer, Index size) {
+  static void negate(const Device&, Buffer<L>& buffer, Index size) {
     for (Index i = 0; i < size; ++i) buffer.data()[i] = -buffer.data()[i];
   }
   /// 0 for -inf: where there was no mass and now may be.
   template <class L>
-  static void revive(Buffer<L>& potentials, Index size) {
+  static void revive(const Device&, Buffer<L>& potentials, Index size) {
     for (Index i = 0; i < size; ++i)
       if (potentials.data()[i] == -infinity<L>()) potentials.data()[i] = 0;
   }
   template <class L>
-  static L smallest_mass(const Buffer<L>& masses, Index size) {
+  static L smallest_mass(const Device&, const Buffer<L>& masses, Index size) {
     L smallest = infinity<L>();
     for (Index i = 0; i < size; ++i)
       if (masses.data()[i] > 0) smallest = std::min(smallest, masses.data()[i]);
@@ -78,18 +82,23 @@ struct TransportSidePasses {
   }
 
   template <class L>
-  static L kept_mass(const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon, double rho) {
-    L sum = 0;
-    for (Index i = 0; i < size; ++i) {
-      const L m = masses.data()[i];
-      if (!(m > 0)) continue;
-      sum += std::isinf(rho) ? m : m * std::exp((epsilon * std::log(m) - potentials.data()[i]) / static_cast<L>(rho));
-    }
-    return sum;
+  static LogSum<L> kept_mass(const Device&, const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon,
+                             double rho) {
+    const L weight = static_cast<L>(1 / rho);
+    const auto exponent = [&](Index i) {
+      return weight == L(0) ? L(0) : (epsilon * std::log(masses.data()[i]) - potentials.data()[i]) * weight;
+    };
+    LogSum<L> kept{-infinity<L>(), L(0)};
+    for (Index i = 0; i < size; ++i)
+      if (masses.data()[i] > 0) kept.largest = std::max(kept.largest, exponent(i));
+    for (Index i = 0; i < size; ++i)
+      if (masses.data()[i] > 0) kept.sum += masses.data()[i] * std::exp(exponent(i) - kept.largest);
+    return kept;
   }
 
   template <class L>
-  static L dual_side(const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon, double rho) {
+  static L dual_side(const Device&, const Buffer<L>& masses, const Buffer<L>& potentials, Index size, L epsilon,
+                     double rho) {
     L sum = 0;
     for (Index i = 0; i < size; ++i) {
       const L m = masses.data()[i];

@@ -2,11 +2,11 @@
 // by thread. Out: memory; sums in the order of the threads' shares.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "swav/backend/eigen/device.hpp"
+#include "swav/sinkhorn/problem_parts.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav::detail {
@@ -42,7 +42,7 @@ struct TransportWorkspace {
   Buffer<float> single_kernel;
   Buffer<float> single_v, single_sums;  // m, m a thread
   Buffer<L> points;                     // (n + m) d
-  Buffer<Index> parts, row_columns;     // m, n; where pairs are forbidden
+  ProblemParts<L> parts;                // where pairs are forbidden
   bool factors_fit_single = false, backward = false;
 };
 
