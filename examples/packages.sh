@@ -7,9 +7,9 @@ swav_build_packages=(g++ cmake ninja-build libeigen3-dev libdnnl-dev nlohmann-js
   libpng-dev libjpeg-dev libturbojpeg0-dev)
 # 60,000 training and 10,000 test images, in /usr/share/datasets.
 swav_data_packages=(dataset-fashion-mnist)
-# What tests are written with; a second compiler, for the headers and the thread sanitizer; OpenMP for it; MPI. Another
-# oneDNN comes by pip.
-swav_test_packages=(doctest-dev clang libomp-dev ccache libopenmpi-dev openmpi-bin python3-venv)
+# What tests are written with; a second compiler, for the headers and the thread sanitizer; OpenMP for it; MPI; Thrust.
+# Another oneDNN comes by pip.
+swav_test_packages=(doctest-dev clang libomp-dev ccache libopenmpi-dev openmpi-bin libthrust-dev python3-venv)
 
 swav_missing_packages() {
   local package

@@ -1,7 +1,7 @@
 // The swapped-prediction loss against PyTorch's autograd, against a plain reference in double, and against differences
 // of its own values. In: tests/golden/swapped_loss_*, synthetic embeddings. Out: checks for every scalar and product.
 #define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // results are [[nodiscard]]
-#include "swav/loss/swapped_prediction.hpp"
+#include "device_loss.hpp"
 
 #include <doctest/doctest.h>
 
@@ -27,10 +27,8 @@ using swav::EigenDevice;
 using swav::Embeddings;
 using swav::Index;
 using swav::MatrixView;
-using swav::PrototypeBank;
 using swav::Prototypes;
 using swav::RowMatrix;
-using swav::SwappedPredictionLoss;
 using swav::SwappedPredictionOptions;
 using swav::SwappedPredictionStep;
 using namespace swav::test;
@@ -60,9 +58,8 @@ Problem rounded(Problem problem) {
   return problem;
 }
 
-template <class Scalar, class Device = EigenDevice>
-SwappedPredictionStep<Scalar, Device> run(const Problem& problem, const SwappedPredictionOptions& options,
-                                          Device device = {}) {
+template <class Scalar, class Device = TestDevice>
+auto run(const Problem& problem, const SwappedPredictionOptions& options, Device device = {}) {
   const PrototypeBank<Scalar, Device> bank(converted<Scalar>(problem.c), device);
   SwappedPredictionLoss<Scalar, Device> loss(options, device);
   return loss(converted<Scalar>(problem.z), bank, problem.views);
@@ -260,7 +257,7 @@ TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the fir
   for (const double epsilon : {0.05, 1e-4}) {
     SwappedPredictionOptions options;
     options.sinkhorn.epsilon = epsilon;
-    SwappedPredictionLoss<Scalar> loss(options, EigenDevice(2));
+    SwappedPredictionLoss<Scalar> loss(options, test_device(2));
     SwappedPredictionStep<Scalar, EigenDevice> step;
     loss.step_into(z, bank, 3, step);
     const SwappedPredictionStep<Scalar, EigenDevice> first = step;
@@ -268,8 +265,10 @@ TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the fir
     const long before = allocations();
     loss.step_into(z, bank, 3, step);
     const long after = allocations();
-    CHECK(after == before);
-    CHECK(step.grad_embeddings.data() == place);
+    if (allocates_once) {
+      CHECK(after == before);
+      CHECK(step.grad_embeddings.data() == place);
+    }
     CHECK(identical_steps(step, first));
     // Another shape in between leaves no trace.
     const Problem other = make_problem(7, 90, 20, 2, 5);
@@ -298,9 +297,9 @@ TEST_CASE_TEMPLATE("the thread count changes nothing beyond rounding, and the sa
   const SwappedPredictionStep<double, EigenDevice> wanted = reference(problem, options);
   for (const int threads : {1, 2, 3, 500}) {
     CAPTURE(threads);
-    const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, options, EigenDevice(threads));
+    const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, options, test_device(threads));
     check_step(step, wanted, problem, options);
-    CHECK(identical_steps(run<Scalar>(problem, options, EigenDevice(threads)), step));
+    CHECK(identical_steps(run<Scalar>(problem, options, test_device(threads)), step));
   }
 }
 

@@ -1,0 +1,9 @@
+// The Thrust device with all its passes. In: an execution policy of Thrust. Out: swav::ThrustDevice for the components
+// that docs/backends.md lists.
+#pragma once
+
+#include "swav/backend/thrust/device.hpp"
+#include "swav/backend/thrust/loss_passes.hpp"
+#include "swav/backend/thrust/row_passes.hpp"
+#include "swav/backend/thrust/sinkhorn_passes.hpp"
+#include "swav/backend/thrust/transport_passes.hpp"

@@ -1,0 +1,77 @@
+// Entries of a cost for Thrust, one way for all kinds of cost. In: a matrix, or points and a metric, in the policy's
+// memory. Out: a function of row and column.
+#pragma once
+
+#include <type_traits>
+
+#include "swav/backend/thrust/device.hpp"
+#include "swav/backend/thrust/reductions.hpp"
+#include "swav/core/host_device.hpp"
+#include "swav/core/matrix_view.hpp"
+#include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/point_cost.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav::detail {
+
+/// rows, cols; is_stored; may_forbid: whether an entry +inf is meant and not an overflow; (i, j) -> entry, in the type
+/// of potentials. Copied into device code.
+template <class Policy, class Cost>
+class CostEntries;
+
+template <class Policy, class Scalar>
+class CostEntries<Policy, MatrixView<const Scalar>> {
+ public:
+  using L = PotentialScalar<Scalar>;
+  static constexpr bool is_stored = true, may_forbid = true;
+  Index rows, cols;
+
+  template <class Buffer>
+  CostEntries(MatrixView<const Scalar> cost, Buffer&) : rows(cost.rows), cols(cost.cols), cost_(cost) {}
+
+  SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
+    return static_cast<L>(static_cast<Accumulator<Scalar>>(cost_.data[i * cost_.stride + j]));
+  }
+
+ private:
+  MatrixView<const Scalar> cost_;
+};
+
+template <class Policy, class Scalar, class Metric>
+class CostEntries<Policy, PointCost<Scalar, Metric>> {
+ public:
+  using L = PotentialScalar<Scalar>;
+  static constexpr bool is_stored = false;
+  static constexpr bool may_forbid = !std::is_same_v<Metric, SquaredEuclidean> && !std::is_same_v<Metric, Euclidean> &&
+                                     !std::is_same_v<Metric, Cosine>;
+  Index rows, cols;
+
+  template <class Buffer>
+  CostEntries(const PointCost<Scalar, Metric>& cost, Buffer& buffer)
+      : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), metric_(cost.metric) {
+    L* const points = buffer.reserve((rows + cols) * dimension_);
+    copy(cost.x, points);
+    copy(cost.y, points + rows * dimension_);
+    points_ = points;
+  }
+
+  SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
+    return metric_(VectorView<const L>(points_ + i * dimension_, dimension_),
+                   VectorView<const L>(points_ + (rows + j) * dimension_, dimension_));
+  }
+
+  /// Part of the constructor; nvcc allows no lambdas of device code in private functions.
+  static void copy(MatrixView<const Scalar> from, L* to) {
+    const Index cols = from.cols;
+    for_each_entry(Policy(), from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      to[r * cols + c] = static_cast<L>(static_cast<Accumulator<Scalar>>(from.data[r * from.stride + c]));
+    });
+  }
+
+ private:
+  Index dimension_;
+  Metric metric_;
+  const L* points_ = nullptr;
+};
+
+}  // namespace swav::detail

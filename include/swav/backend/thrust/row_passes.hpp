@@ -1,0 +1,107 @@
+// Row normalisation by Thrust. In: row-major memory of the policy's system. Out: the same.
+#pragma once
+
+#include <thrust/functional.h>
+#include <thrust/transform_reduce.h>
+
+#include <cmath>
+#include <limits>
+
+#include "swav/backend/thrust/device.hpp"
+#include "swav/backend/thrust/reductions.hpp"
+#include "swav/core/host_device.hpp"
+#include "swav/core/row_passes.hpp"
+#include "swav/core/scalar_traits.hpp"
+
+namespace swav {
+namespace detail {
+
+/// sqrt(squares) scale: a norm whose squares stay in the range. Infinite and NaN entries stay what they are.
+template <class A>
+struct ScaledNorm {
+  A scale, squares;
+  SWAV_HOST_DEVICE A value() const { return scale * std::sqrt(squares); }
+};
+template <class A>
+struct AddScaledNorms {
+  SWAV_HOST_DEVICE ScaledNorm<A> operator()(const ScaledNorm<A>& x, const ScaledNorm<A>& y) const {
+    if (!(x.scale >= y.scale)) return x.scale < y.scale ? (*this)(y, x) : ScaledNorm<A>{x.scale + y.scale, A(1)};
+    if (!(x.scale > 0) || x.scale > std::numeric_limits<A>::max()) return x;
+    const A ratio = y.scale / x.scale;
+    return {x.scale, x.squares + y.squares * ratio * ratio};
+  }
+};
+
+/// The larger, or a NaN when one of them is not finite.
+template <class A>
+struct LargestFinite {
+  SWAV_HOST_DEVICE A operator()(A x, A y) const {
+    if (!(x <= std::numeric_limits<A>::max() && y <= std::numeric_limits<A>::max()))
+      return std::numeric_limits<A>::quiet_NaN();
+    return x > y ? x : y;
+  }
+};
+
+}  // namespace detail
+
+template <class Policy>
+struct RowPasses<ThrustDevice<Policy>> {
+  using Device = ThrustDevice<Policy>;
+
+  template <class From, class To>
+  static Accumulator<From> normalize(const Device& device, MatrixView<const From> rows, MatrixView<To> unit,
+                                     Accumulator<From>* norms) {
+    using A = Accumulator<From>;
+    const A largest = norms_of(device, rows, norms);
+    detail::for_each_entry(device.policy(), rows.rows, rows.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      const A value = static_cast<A>(rows.data[r * rows.stride + c]);
+      unit.data[r * unit.stride + c] = static_cast<To>(norms[r] > A(0) ? value / norms[r] : A(0));
+    });
+    return largest;
+  }
+
+  template <class From>
+  static Accumulator<From> largest_norm(const Device& device, MatrixView<const From> rows) {
+    typename Device::template Buffer<Accumulator<From>> norms;
+    return norms_of(device, rows, norms.reserve(rows.rows));
+  }
+
+  template <class A>
+  static void normalize_gradient(const Device& device, MatrixView<const A> unit, const A* norms,
+                                 MatrixView<A> gradient) {
+    typename Device::template Buffer<A> storage;
+    A* const along = storage.reserve(unit.rows);
+    const auto product = [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      return unit.data[r * unit.stride + c] * gradient.data[r * gradient.stride + c];
+    };
+    detail::reduce_rows(device.policy(), unit.rows, unit.cols, product, thrust::plus<A>(), along);
+    detail::for_each_entry(device.policy(), unit.rows, unit.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      A& g = gradient.data[r * gradient.stride + c];
+      g = norms[r] > A(0) ? (g - along[r] * unit.data[r * unit.stride + c]) / norms[r] : A(0);
+    });
+  }
+
+  template <class From, class To>
+  static void convert(const Device& device, MatrixView<const From> from, MatrixView<To> to) {
+    detail::for_each_entry(device.policy(), from.rows, from.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      to.data[r * to.stride + c] = static_cast<To>(from.data[r * from.stride + c]);
+    });
+  }
+
+  /// Part of the passes above; nvcc allows no lambdas of device code in private functions.
+  template <class From>
+  static Accumulator<From> norms_of(const Device& device, MatrixView<const From> rows, Accumulator<From>* norms) {
+    using A = Accumulator<From>;
+    typename Device::template Buffer<detail::ScaledNorm<A>> storage;
+    detail::ScaledNorm<A>* const found = storage.reserve(rows.rows);
+    const auto entry = [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      const A value = static_cast<A>(rows.data[r * rows.stride + c]);
+      return detail::ScaledNorm<A>{std::abs(value), A(1)};
+    };
+    detail::reduce_rows(device.policy(), rows.rows, rows.cols, entry, detail::AddScaledNorms<A>(), found);
+    detail::for_each_index(device.policy(), rows.rows, [=] SWAV_HOST_DEVICE(Index r) { norms[r] = found[r].value(); });
+    return thrust::reduce(device.policy(), norms, norms + rows.rows, A(0), detail::LargestFinite<A>());
+  }
+};
+
+}  // namespace swav

@@ -1,0 +1,34 @@
+// What updates of rows and columns did, added up by Thrust. In: one FactorUpdate a row or column. Out: one of all.
+#pragma once
+
+#include <thrust/reduce.h>
+
+#include <limits>
+
+#include "swav/core/host_device.hpp"
+#include "swav/core/matrix_view.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav::detail {
+
+/// A NaN is kept.
+template <class L>
+struct MergeUpdates {
+  SWAV_HOST_DEVICE FactorUpdate<L> operator()(const FactorUpdate<L>& x, const FactorUpdate<L>& y) const {
+    FactorUpdate<L> update;
+    update.residual = x.residual + y.residual;
+    update.mass = x.mass + y.mass;
+    update.lowest = x.lowest <= y.lowest || x.lowest != x.lowest ? x.lowest : y.lowest;
+    update.highest = larger(x.highest, y.highest);
+    update.largest_move = larger(x.largest_move, y.largest_move);
+    return update;
+  }
+  SWAV_HOST_DEVICE static L larger(L x, L y) { return x >= y || x != x ? x : y; }
+};
+
+template <class Policy, class L>
+[[nodiscard]] FactorUpdate<L> merge_updates(const Policy& policy, const FactorUpdate<L>* updates, Index count) {
+  return thrust::reduce(policy, updates, updates + count, FactorUpdate<L>(), MergeUpdates<L>());
+}
+
+}  // namespace swav::detail

@@ -1,0 +1,23 @@
+// The Thrust device as docs/backends.md shows it. In: scores. Out: checks. Empty where Thrust is not.
+#if __has_include(<thrust/version.h>)
+#include <doctest/doctest.h>
+#include <thrust/system/omp/execution_policy.h>
+
+#include <vector>
+
+#include "swav/backend/thrust.hpp"
+#include "swav/sinkhorn/sinkhorn.hpp"
+
+TEST_CASE("codes on Thrust's OpenMP system are the CPU's") {
+  const std::vector<float> numbers{0.9f, 0.1f, -0.3f, 0.2f, 0.8f, 0.4f};
+  const swav::MatrixView<const float> scores(numbers.data(), 2, 3);
+  // [thrust]
+  swav::ThrustDevice device(thrust::omp::par);
+  swav::Sinkhorn<float, decltype(device)> sinkhorn({.epsilon = 0.05}, device);
+  auto codes = sinkhorn.codes(scores);  // a ThrustMatrix: rows(), cols(), data(), copy_to(host)
+  // [thrust]
+  swav::RowMatrix<float> host(2, 3);
+  codes.copy_to(host);
+  CHECK((host - swav::Sinkhorn<float>({.epsilon = 0.05}).codes(scores)).cwiseAbs().maxCoeff() <= 1e-6f);
+}
+#endif
