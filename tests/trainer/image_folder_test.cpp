@@ -64,13 +64,17 @@ Bytes sample(const std::string& key, int number, int label) {
          tar_member(key + ".cls", bytes_of(std::to_string(label)));
 }
 
+void index_shard(const fs::path& path) {
+  StoredFiles files;
+  std::vector<int> labels;
+  index_tar_shard(path.string(), files, labels);
+}
+
 // What the FileError says that indexing gives; "" when it gives none.
 std::string tar_failure(const fs::path& path, const Bytes& bytes) {
   write_bytes(path, bytes);
-  StoredFiles files;
-  std::vector<int> labels;
   try {
-    index_tar_shard(path.string(), files, labels);
+    index_shard(path);
   } catch (const FileError& error) {
     CHECK(error.path() == path.string());
     return error.what();
@@ -216,6 +220,8 @@ TEST_CASE("tar files that are damaged, foreign or of another use are refused by 
   CHECK(has(tar_failure(path, tar_member("b.jpg", {1}) + sample("c", 1, 0)), "a class found, none wanted"));
   for (const char* label : {"", "x", "-1", "1.5", "1000000", "99999999999999999999"})
     CHECK(has(tar_failure(path, tar_member("a.cls", bytes_of(label))), "no class found"));
+  REQUIRE(mkfifo((folder / "pipe.tar").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(index_shard(folder / "pipe.tar"), doctest::Contains("pipe.tar: not a regular file"), FileError);
   write_tar(folder / "none" / "x.tar", tar_member("readme.txt", {1}));
   CHECK(has(failure(folder / "none"), "no images in its tar files"));
 }

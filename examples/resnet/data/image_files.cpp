@@ -32,8 +32,7 @@ std::string StoredFiles::name(Index i) const {
 void StoredFiles::read(Index i, std::vector<std::uint8_t>& bytes) const {
   const Entry& entry = entries_[static_cast<std::size_t>(i)];
   const bool is_loose = entry.shard == no_shard;
-  // Without blocking: a pipe that is called an image would never end, and is refused by its kind.
-  detail::FileDescriptor file(is_loose ? entry.name : shards_[entry.shard], O_RDONLY | O_NONBLOCK);
+  detail::FileDescriptor file(is_loose ? entry.name : shards_[entry.shard], O_RDONLY);
   const std::uint64_t length = file.length();
   const std::uint64_t size = is_loose ? length : entry.size;
   if (size > largest_file)

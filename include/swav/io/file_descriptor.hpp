@@ -18,12 +18,13 @@
 
 namespace swav::detail {
 
-/// Owns the descriptor. Every failure throws FileError with the path and the system's reason.
+/// Owns the descriptor. Every failure throws FileError with the path and the system's reason. Opening a pipe or a device
+/// does not wait for its other end.
 class FileDescriptor {
  public:
   FileDescriptor(std::string path, int flags) : path_(std::move(path)) {
     do {
-      descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC, 0666);
+      descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666);
     } while (descriptor_ < 0 && errno == EINTR);
     if (descriptor_ < 0) fail("cannot be opened");
   }

@@ -92,7 +92,7 @@ class SafetensorsFile {
   /// longer than the file or than 100 MB, JSON that is not strict, unknown or repeated fields, repeated names, shapes
   /// that overflow or disagree with their bytes, bytes that overlap or that no tensor owns.
   explicit SafetensorsFile(const std::string& path) : path_(path) {
-    detail::FileDescriptor file(path, O_RDONLY | O_NONBLOCK);  // a pipe is refused, not waited for
+    detail::FileDescriptor file(path, O_RDONLY);
     const std::uint64_t file_length = file.length();
     std::array<std::byte, 8> prefix{};
     if (file_length < prefix.size()) throw FileError(path, "too short for a safetensors file");
