@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <exception>
 #include <new>
-#include <string>
 
 #include "train/command_line.hpp"
 #include "train/run.hpp"
+#include "train/safe_text.hpp"
 
 int main(int count, char** arguments) {
   try {
@@ -21,10 +21,7 @@ int main(int count, char** arguments) {
                  "swav-train: error: out of memory; lower --batch-size, --width, --large-size, --small-size, "
                  "--prototypes, --embedding or --hidden\n");
   } catch (const std::exception& error) {
-    std::string line = error.what();
-    for (char& letter : line)
-      if (letter == '\n') letter = ' ';
-    std::fprintf(stderr, "swav-train: error: %s\n", line.c_str());
+    std::fprintf(stderr, "swav-train: error: %s\n", swav::resnet::printable(error.what()).c_str());
   }
   return 1;
 }

@@ -106,6 +106,23 @@ TEST_CASE("a run on image files that was stopped and resumed equals one that was
   }
 }
 
+TEST_CASE("names of files and folders that are no UTF-8 stop neither a run nor its resume") {
+  const TemporaryFolder folder;
+  const std::filesystem::path data = folder / "da\xffta";
+  write_class_folders(data, 40, 3);
+  write_bytes(data / "a" / "bad\xfe.jpg", bytes_of("no image"));
+  TrainOptions options = folder_options(data, folder / "run");
+  options.max_bad_share = 0.05;
+  options.max_steps = 6;
+  REQUIRE(run_training(options) == 0);
+  options.max_steps = 0;
+  options.resume = true;
+  REQUIRE(run_training(options) == 0);
+  CHECK(std::ranges::any_of(read_metrics(folder / "run" / "metrics.jsonl").warnings, [](const WarningRecord& w) {
+    return has(w.text, "da\xef\xbf\xbdta/a/bad\xef\xbf\xbd.jpg: ");
+  }));
+}
+
 TEST_CASE("images that cannot be read are left out of an evaluation") {
   const TemporaryFolder folder;
   write_class_folders(folder / "train", 12, 3);

@@ -13,6 +13,7 @@
 #include "train/data_order.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"
+#include "train/safe_text.hpp"
 
 using namespace swav;
 using namespace swav::resnet;
@@ -43,6 +44,7 @@ TEST_CASE("metrics: what is written is read back, and a resumed log forgets what
   {
     MetricsLog log(path, 0);
     log.write(WarningRecord{0, 1, "say \"this\""});
+    log.write(WarningRecord{0, 1, "caf\xe9.jpg"});
     for (Index step = 1; step <= 5; ++step)
       log.write(StepRecord{.step = step, .epoch = 1, .loss = 1.0 / static_cast<double>(step), .prototypes_used = 3});
     log.write(EvaluationRecord{.step = 5, .epoch = 1, .knn_accuracy = 0.75, .linear_accuracy = 0.5});
@@ -52,6 +54,7 @@ TEST_CASE("metrics: what is written is read back, and a resumed log forgets what
   CHECK(all.steps.size() == 5);
   CHECK(all.steps[2].loss == doctest::Approx(1.0 / 3).epsilon(1e-8));
   CHECK(all.warnings.at(0).text == "say \"this\"");
+  CHECK(all.warnings.at(1).text == "caf\xef\xbf\xbd.jpg");  // a name's byte that is no UTF-8
   CHECK(all.evaluations.at(0).knn_accuracy == 0.75);
 
   { MetricsLog log(path, 5); }
@@ -137,6 +140,8 @@ TEST_CASE("pictures, charts and texts") {
   CHECK(png_data_uri({.height = 3, .width = 5, .channels = 3}).size() % 4 ==
         std::string("data:image/png;base64,").size() % 4);
   CHECK(escape_html("<a & \"b\">") == "&lt;a &amp; &quot;b&quot;&gt;");
+  CHECK(printable("a\x1b[31m\nb\x7f \xc2\x9b"
+                  "c \xc3\xa9\xff") == "a?[31m b? ?c \xc3\xa9\xff");
   CHECK(duration_text(59.4) == "59 s");
   CHECK(duration_text(200) == "3 min 20 s");
   CHECK(duration_text(7500) == "2 h 5 min");

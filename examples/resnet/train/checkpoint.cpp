@@ -5,6 +5,7 @@
 
 #include "swav/core/error.hpp"
 #include "swav/io/safetensors.hpp"
+#include "train/safe_text.hpp"
 
 namespace swav::resnet {
 namespace {
@@ -41,7 +42,7 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& o
                     {"training_seconds", position.training_seconds},
                     {"evaluation_seconds", position.evaluation_seconds},
                     {"images", position.images}};
-  write_safetensors(checkpoint_path(folder), tensors, {{"format", "pt"}, {record_key, record.dump()}});
+  write_safetensors(checkpoint_path(folder), tensors, {{"format", "pt"}, {record_key, json_text(record)}});
 }
 
 TrainOptions read_checkpoint_options(const std::filesystem::path& folder) {

@@ -9,6 +9,7 @@
 #include "swav/core/error.hpp"
 #include "train/checkpoint.hpp"
 #include "train/presets.hpp"
+#include "train/safe_text.hpp"
 
 namespace swav::resnet {
 namespace {
@@ -64,7 +65,7 @@ void require_same_run(const TrainOptions& before, const TrainOptions& now) {
   visit_options(now, [&](const OptionInfo& info, const auto&) {
     const std::string name = record_name(info);
     detail::require(info.run_only || old_record[name] == new_record[name], "--resume: ", info.flag, " ",
-                    new_record[name].dump(), " found, ", old_record[name].dump(),
+                    json_text(new_record[name]), " found, ", json_text(old_record[name]),
                     " wanted, as the run to resume was started with");
   });
 }

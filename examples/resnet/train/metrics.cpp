@@ -9,6 +9,7 @@
 #include <span>
 
 #include "swav/io/atomic_file.hpp"
+#include "train/safe_text.hpp"
 
 namespace swav::resnet {
 namespace {
@@ -80,7 +81,7 @@ void MetricsLog::write(const EvaluationRecord& r) {
 }
 
 void MetricsLog::write(const WarningRecord& r) {
-  const std::string line = Json{{"step", r.step}, {"epoch", r.epoch}, {"warning", r.text}}.dump() + "\n";
+  const std::string line = json_text({{"step", r.step}, {"epoch", r.epoch}, {"warning", r.text}}) + "\n";
   write_line(line.data(), line.size());
 }
 

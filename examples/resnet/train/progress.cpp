@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "train/safe_text.hpp"
+
 namespace swav::resnet {
 namespace {
 
@@ -77,7 +79,7 @@ void Progress::clear() {
 
 void Progress::message(const std::string& text) {
   clear();
-  std::printf("%s\n", text.c_str());
+  std::printf("%s\n", printable(text).c_str());
   std::fflush(stdout);
 }
 

@@ -17,7 +17,7 @@ class Progress {
 
   /// Shows the step if it is time to. `seconds_per_step` is a recent mean.
   void step(const StepRecord& record, double seconds_per_step);
-  /// Prints a line of its own, above the bar.
+  /// Prints a line of its own, made printable, above the bar.
   void message(const std::string& text);
   /// Leaves the bar as it is and goes on below it.
   void finish();

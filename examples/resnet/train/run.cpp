@@ -23,6 +23,7 @@
 #include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"
+#include "train/safe_text.hpp"
 
 namespace swav::resnet {
 namespace {
@@ -136,7 +137,8 @@ class Run {
 
   void introduce() {
     const ImageSource& images = data_.pretraining();
-    std::printf("%s: %s; preset %s\n", data_.name.c_str(), images.describe().c_str(), options_.preset.c_str());
+    std::printf("%s: %s; preset %s\n", printable(data_.name).c_str(), printable(images.describe()).c_str(),
+                options_.preset.c_str());
     if (options_.evaluate && !data_.can_be_evaluated())
       std::printf("no accuracies: they need training and test images with classes\n");
     std::printf("%s\n", learner_.network().describe().c_str());

@@ -1,0 +1,28 @@
+// Text for JSON by nlohmann's serialiser, for terminals byte by byte. In: any bytes. Out: text.
+#include "train/safe_text.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace swav::resnet {
+
+std::string json_text(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string printable(const std::string& text) {
+  std::string safe;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F in UTF-8.
+    const bool is_long_control =
+        byte == 0xc2 && i + 1 < text.size() && (static_cast<unsigned char>(text[i + 1]) & 0xe0) == 0x80;
+    if (is_long_control) ++i;
+    if (byte == '\n')
+      safe += ' ';
+    else
+      safe += byte < 0x20 || byte == 0x7f || is_long_control ? '?' : text[i];
+  }
+  return safe;
+}
+
+}  // namespace swav::resnet

@@ -1,0 +1,15 @@
+// Text that may hold names of files, which are any bytes. In: such text. Out: what JSON and a terminal can take.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace swav::resnet {
+
+/// The value on one line; bytes that are no UTF-8 become U+FFFD.
+[[nodiscard]] std::string json_text(const nlohmann::json& value);
+
+/// On one line: line ends become spaces and other control characters, which could change the terminal, "?".
+[[nodiscard]] std::string printable(const std::string& text);
+
+}  // namespace swav::resnet
