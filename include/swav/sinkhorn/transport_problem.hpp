@@ -187,7 +187,11 @@ class TransportProblem {
 
   // Totals that differ by less are meant to be equal.
   static L slack() { return std::sqrt(rounding()); }
-  static L rounding() { return static_cast<L>(std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53))); }
+  static L rounding() {
+    constexpr int digits =
+        std::numeric_limits<Scalar>::digits;  // by value: Eigen declares its types' without defining it
+    return static_cast<L>(std::ldexp(1.0, -std::min(digits, 53)));
+  }
 
   // What is wrong here must be known to all before it is thrown.
   template <class Work>

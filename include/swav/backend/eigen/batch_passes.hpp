@@ -111,7 +111,8 @@ struct BatchPasses<BasicEigenDevice<Product>> {
       }
       return total;
     };
-    const double rounding = std::ldexp(1.0, -std::min(std::numeric_limits<Scalar>::digits, 53));
+    constexpr int digits = std::numeric_limits<Scalar>::digits;
+    const double rounding = std::ldexp(1.0, -std::min(digits, 53));
     for (int lane = 0; lane < count; ++lane) {
       const BatchProblem<Scalar>& problem = problems[lane];
       sound = true;
