@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "allocations.hpp"
@@ -34,7 +35,8 @@ MultiCropSampler small_sampler() {
 }
 
 /// All views of an image, one after the other.
-std::vector<float> all_views(const MultiCropSampler& crops, ImageView<std::uint8_t> image, CropKey key) {
+template <class T>
+std::vector<float> all_views(const MultiCropSampler& crops, const ImageView<T>& image, CropKey key) {
   std::size_t total = 0;
   const auto area = [&](Index v) {
     return static_cast<std::size_t>(image.channels * crops.view(v).size * crops.view(v).size);
@@ -79,18 +81,35 @@ TEST_CASE("the same key gives the same pixels, in any order and on any thread") 
   }
 }
 
-TEST_CASE("a plan renders what the sampler renders, and a row stride changes nothing") {
+TEST_CASE("a plan renders what the sampler renders") {
   const MultiCropSampler crops = small_sampler();
   const auto pixels = noise_image(33, 47, 3);
   const ImageView<std::uint8_t> image{pixels.data(), 33, 47, 3};
-  std::vector<std::uint8_t> wide(33 * 200, 99);
-  for (std::size_t y = 0; y < 33; ++y) std::copy_n(pixels.data() + y * 141, 141, wide.data() + y * 200);
   const CropKey key{1, 2, 3};
   const auto expected = all_views(crops, image, key);
-  CHECK(all_views(crops, {wide.data(), 33, 47, 3, 200}, key) == expected);
   std::vector<float> view(3 * 28 * 28);
   swav::render_crop(image, crops.plan(key, 33, 47, 0), crops.view(0).normalize, view.data());
   CHECK(std::equal(view.begin(), view.end(), expected.begin()));
+}
+
+TEST_CASE_TEMPLATE("a row stride changes nothing, and nothing between the rows is read", T, std::uint8_t, float) {
+  const MultiCropSampler crops = small_sampler();
+  // Were it read, a float image would be refused.
+  const T unread = std::is_same_v<T, float> ? static_cast<T>(std::nanf("")) : T{99};
+  for (const Index channels : {1, 2, 3, 4})
+    for (const Index gap : {1, 17}) {
+      CAPTURE(channels);
+      CAPTURE(gap);
+      const auto bytes = noise_image(33, 47, channels);
+      const Index width = 47 * channels, stride = width + gap;
+      std::vector<T> pixels(bytes.begin(), bytes.end());
+      if (std::is_same_v<T, float>)
+        for (T& value : pixels) value = static_cast<T>(value / T{255});
+      std::vector<T> wide(static_cast<std::size_t>(33 * stride), unread);
+      for (Index y = 0; y < 33; ++y) std::copy_n(pixels.data() + y * width, width, wide.data() + y * stride);
+      CHECK(all_views(crops, ImageView<T>{wide.data(), 33, 47, channels, stride}, {1, 2, 3}) ==
+            all_views(crops, ImageView<T>{pixels.data(), 33, 47, channels}, {1, 2, 3}));
+    }
 }
 
 TEST_CASE("a whole image at its own size comes back, flipped or not, float or bytes") {
@@ -113,20 +132,27 @@ TEST_CASE("a whole image at its own size comes back, flipped or not, float or by
   }
 }
 
-TEST_CASE("sixteen-bit and double outputs are the float ones, rounded") {
-  const auto pixels = noise_image(30, 30, 3);
-  const ImageView<std::uint8_t> image{pixels.data(), 30, 30, 3};
-  const CropPlan plan{.box = {1, 2, 25, 20}, .size = 17, .flip = false, .photometry = {}};
-  std::vector<float> floats(3 * 17 * 17);
-  std::vector<double> doubles(floats.size());
-  std::vector<Eigen::bfloat16> brains(floats.size());
-  swav::render_crop(image, plan, {}, floats.data());
-  swav::render_crop(image, plan, {}, doubles.data());
-  swav::render_crop(image, plan, {}, brains.data());
-  for (std::size_t i = 0; i < floats.size(); ++i) {
-    CHECK(doubles[i] == static_cast<double>(floats[i]));
-    CHECK(brains[i] == static_cast<Eigen::bfloat16>(floats[i]));
-  }
+TEST_CASE_TEMPLATE("sixteen-bit and double outputs are the float ones, rounded", Out, double, Eigen::bfloat16,
+                   Eigen::half) {
+  using enum swav::ColorOperation;
+  for (const Index channels : {1, 2, 3, 4})
+    for (const auto layout : {swav::PixelLayout::planar, swav::PixelLayout::interleaved}) {
+      CAPTURE(channels);
+      const auto pixels = noise_image(30, 30, channels);
+      const ImageView<std::uint8_t> image{pixels.data(), 30, 30, channels};
+      const CropPlan plan{
+          .box = {1, 2, 25, 20},
+          .size = 17,
+          .layout = layout,
+          .photometry = {.steps = {{{contrast, 1.4}, {brightness, 0.7}}}, .step_count = 2, .blur_sigma = 0.8}};
+      std::vector<float> floats(static_cast<std::size_t>(channels * 17 * 17));
+      std::vector<Out> outputs(floats.size());
+      swav::render_crop(image, plan, {}, floats.data());
+      swav::render_crop(image, plan, {}, outputs.data());
+      bool rounded = true;
+      for (std::size_t i = 0; i < floats.size(); ++i) rounded = rounded && outputs[i] == static_cast<Out>(floats[i]);
+      CHECK(rounded);
+    }
 }
 
 TEST_CASE("saturation, hue and grey leave a grey image alone") {
@@ -190,7 +216,7 @@ TEST_CASE("extreme shapes: one pixel in, one pixel out, long and thin, blur wide
     for (const Index size : {1, 2, 3, 16, 33}) {
       const MultiCropSampler crops{{CropSpec{.count = 4, .size = size, .blur = {1.0, {0.1, 5.0}}}}};
       for (std::uint64_t i = 0; i < 10; ++i)
-        for (const float value : all_views(crops, {pixels.data(), height, width, 3}, {0, 0, i}))
+        for (const float value : all_views(crops, ImageView<std::uint8_t>{pixels.data(), height, width, 3}, {0, 0, i}))
           if (!std::isfinite(value)) FAIL("a value that is not finite");
     }
   }
@@ -206,7 +232,7 @@ TEST_CASE("options at the ends of what doubles hold give crops all the same") {
                                          .blur = {1.0, {1e-300, 1e300}}},
                                 CropSpec{.count = 1, .size = 10, .blur = {1.0, {1e-300, 1e-300}}}}};
   for (std::uint64_t i = 0; i < 100; ++i)
-    for (const float value : all_views(crops, {pixels.data(), 20, 30, 3}, {0, 0, i}))
+    for (const float value : all_views(crops, ImageView<std::uint8_t>{pixels.data(), 20, 30, 3}, {0, 0, i}))
       if (!std::isfinite(value)) FAIL("a value that is not finite");
 }
 
@@ -273,6 +299,8 @@ TEST_CASE("bad images, outputs and options are refused before anything is writte
   bad_spec({.grayscale = -0.1});
   bad_spec({.blur = {0.5, {0.0, 2.0}}});
   bad_spec({.blur = {0.5, {3.0, 2.0}}});
+  for (const double sigma : {1000.1, 1e9, 1e300}) bad_spec({.blur = {0.5, {0.1, sigma}, swav::BlurFilter::box}});
+  CHECK_NOTHROW(MultiCropSampler({CropSpec{.blur = {0.5, {0.1, 1000}, swav::BlurFilter::box}}}));
   bad_spec({.solarize = {0.5, 2.0}});
   const MultiCropSampler grey_only{{{.count = 1, .size = 8, .normalize = {{0.3}, {0.35}}}}};
   CHECK_THROWS_AS(grey_only(image, {}, std::vector<float*>{out.data()}), InvalidInput);
@@ -287,6 +315,7 @@ TEST_CASE("bad images, outputs and options are refused before anything is writte
   bad_plan({.box = {0, 0, 5, 5}, .size = 0});
   bad_plan({.box = {0, 0, 5, 5}, .size = 8, .photometry = {.step_count = 5}});
   bad_plan({.box = {0, 0, 5, 5}, .size = 8, .photometry = {.blur_sigma = nan}});
+  bad_plan({.box = {0, 0, 5, 5}, .size = 8, .photometry = {.blur_sigma = 1e300, .blur_filter = swav::BlurFilter::box}});
   bad_plan(
       {.box = {0, 0, 5, 5}, .size = 8, .photometry = {.steps = {{{swav::ColorOperation::hue, 0.7}}}, .step_count = 1}});
 }

@@ -83,6 +83,7 @@ inline void check_plan(const CropPlan& plan, Index height, Index width) {
   }
   require(photometry.blur_sigma >= 0 && std::isfinite(photometry.blur_sigma),
           "plan.photometry.blur_sigma: ", photometry.blur_sigma, " found, 0 (no blur) or more and finite wanted");
+  check_blur_filter("plan.photometry.blur_sigma", photometry.blur_filter, photometry.blur_sigma);
   require(photometry.solarize_threshold >= 0, "plan.photometry.solarize_threshold: ", photometry.solarize_threshold,
           " found, 0 or more wanted");
 }

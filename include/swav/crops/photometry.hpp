@@ -27,7 +27,7 @@ struct ColorJitter {
 
 /// gaussian: a true one, cut at three sigma, reflected at the border. box: three extended box filters a direction
 /// (Gwosdek et al. 2011) on whole levels of 255, the border repeated: what Pillow's GaussianBlur does, and so the SwAV
-/// release.
+/// release. It takes sigma up to 1000 pixels, a Gaussian any.
 enum class BlurFilter { gaussian, box };
 
 /// Gaussian blur with sigma uniform in `sigma`, in output pixels.
@@ -92,10 +92,17 @@ inline void check_jitter(const ColorJitter& jitter) {
   check_probability("jitter.probability", jitter.probability);
 }
 
+/// Memory and time of a box filter grow with sigma, whatever the crop's size.
+inline void check_blur_filter(const char* name, BlurFilter filter, double sigma) {
+  require(filter != BlurFilter::box || sigma <= 1000, name, ": ", sigma,
+          " found, at most 1000 wanted for a box filter");
+}
+
 inline void check_blur(const Blur& blur) {
   check_probability("blur.probability", blur.probability);
   require(blur.sigma.low > 0 && blur.sigma.low <= blur.sigma.high && std::isfinite(blur.sigma.high), "blur.sigma: {",
           blur.sigma.low, ", ", blur.sigma.high, "} found, 0 < low <= high < infinity wanted");
+  check_blur_filter("blur.sigma.high", blur.filter, blur.sigma.high);
 }
 
 inline void check_normalization(const Normalization& normalization, Index channels) {
