@@ -45,7 +45,7 @@ TEST_CASE("a run on class folders trains, evaluates and reports, the same with w
   REQUIRE(history.evaluations.size() == 1);
   // The classes are colours.
   CHECK(history.evaluations[0].knn_accuracy > 0.8);
-  for (const StepRecord& r : history.steps) CHECK((r.data_share >= 0 && r.data_share <= 1));
+  for (const StepRecord& r : history.steps) CHECK((r.data_seconds >= 0 && r.data_seconds <= r.seconds));
   const std::string report = read_text(folder / "a" / "report.html");
   for (const char* part : {"SwAV on data", "k-NN", "waiting for data", "Waiting for data", "resized to 18", "<b>a</b>"})
     CHECK_MESSAGE(has(report, part), part);

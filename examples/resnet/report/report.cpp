@@ -118,14 +118,16 @@ std::string charts(const ReportInput& in) {
                               points_of(history, per_epoch, [](const StepRecord& r) { return r.feature_spread; })}},
                   .from_zero = true,
                   .height = 170}));
-  html += section(
-      "Waiting for data", "The share of a step's time until its batch of crops was there.",
-      line_chart({.title = "Waiting for data by epoch",
-                  .x_label = "epoch (share in %)",
-                  .series = {{"waiting", "a",
-                              points_of(history, per_epoch, [](const StepRecord& r) { return 100 * r.data_share; })}},
-                  .from_zero = true,
-                  .height = 170}));
+  html += section("Waiting for data", "The share of a step's time until its batch of crops was there.",
+                  line_chart({.title = "Waiting for data by epoch",
+                              .x_label = "epoch (share in %)",
+                              .series = {{"waiting", "a",
+                                          points_of(history, per_epoch,
+                                                    [](const StepRecord& r) {
+                                                      return r.seconds > 0 ? 100 * r.data_seconds / r.seconds : 0.0;
+                                                    })}},
+                              .from_zero = true,
+                              .height = 170}));
   return html;
 }
 
@@ -139,10 +141,13 @@ std::string tiles(const ReportInput& in, Index used) {
       tile(duration_text(in.training_seconds), "training") + tile(duration_text(in.evaluation_seconds), "evaluation");
   const std::vector<StepRecord>& steps = in.history.steps;
   if (!steps.empty()) {
-    double waiting = 0;
-    for (const StepRecord& r : steps) waiting += r.data_share / static_cast<double>(steps.size());
+    double waiting = 0, all = 0;
+    for (const StepRecord& r : steps) {
+      waiting += r.data_seconds;
+      all += r.seconds;
+    }
     html += tile(short_number(std::round(steps.back().images_per_second)), "images a second") +
-            tile(percent(waiting), "waiting for data");
+            tile(percent(all > 0 ? waiting / all : 0.0), "waiting for data");
   }
   html += tile(std::to_string(used) + " of " + std::to_string(in.options.prototypes), "prototypes used");
   return html + "</div>\n";

@@ -62,9 +62,10 @@ void MetricsLog::write(const StepRecord& r) {
   const int length = std::snprintf(
       line.data(), line.size(),
       "{\"step\":%td,\"epoch\":%td,\"loss\":%.9g,\"loss_over_ln_k\":%.9g,\"code_entropy\":%.9g,\"prototypes_used\":%td,"
-      "\"feature_spread\":%.9g,\"learning_rate\":%.9g,\"images_per_second\":%.6g,\"data_share\":%.4g}\n",
+      "\"feature_spread\":%.9g,\"learning_rate\":%.9g,\"images_per_second\":%.6g,"
+      "\"seconds\":%.6g,\"data_seconds\":%.6g}\n",
       r.step, r.epoch, r.loss, r.loss_over_ln_k, r.code_entropy, r.prototypes_used, r.feature_spread, r.learning_rate,
-      r.images_per_second, r.data_share);
+      r.images_per_second, r.seconds, r.data_seconds);
   write_line(line.data(), static_cast<std::size_t>(length));
 }
 
@@ -98,7 +99,7 @@ MetricsHistory read_metrics(const std::filesystem::path& path) {
       if (o.contains("loss"))
         history.steps.push_back({step, epoch, o.at("loss"), o.at("loss_over_ln_k"), o.at("code_entropy"),
                                  o.at("prototypes_used"), o.at("feature_spread"), o.at("learning_rate"),
-                                 o.at("images_per_second"), o.at("data_share")});
+                                 o.at("images_per_second"), o.at("seconds"), o.at("data_seconds")});
       else if (o.contains("warning"))
         history.warnings.push_back({step, epoch, o.at("warning")});
       else

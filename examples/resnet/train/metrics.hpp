@@ -22,7 +22,8 @@ struct StepRecord {
   double feature_spread = 0;
   double learning_rate = 0;
   double images_per_second = 0;
-  double data_share = 0;  // of the step's time, until its batch was there
+  double seconds = 0;       // the step took
+  double data_seconds = 0;  // of these, until its batch was there
 };
 
 struct EvaluationRecord {

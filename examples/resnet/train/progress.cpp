@@ -35,7 +35,8 @@ void Progress::step(const StepRecord& r, double seconds_per_step) {
   const double keep = any_step_ ? 1 - 1.0 / 30 : 0.0;
   smooth_loss_ = keep * smooth_loss_ + (1 - keep) * r.loss;
   smooth_share_ = keep * smooth_share_ + (1 - keep) * r.loss_over_ln_k;
-  smooth_data_ = keep * smooth_data_ + (1 - keep) * r.data_share;
+  smooth_seconds_ = keep * smooth_seconds_ + (1 - keep) * r.seconds;
+  smooth_data_seconds_ = keep * smooth_data_seconds_ + (1 - keep) * r.data_seconds;
   any_step_ = true;
 
   const Clock::time_point now = Clock::now();
@@ -46,11 +47,11 @@ void Progress::step(const StepRecord& r, double seconds_per_step) {
   const Index epochs = (total_steps_ + steps_per_epoch_ - 1) / steps_per_epoch_;
   const std::string left = duration_text(seconds_per_step * static_cast<double>(total_steps_ - r.step));
   char text[256];
-  std::snprintf(
-      text, sizeof text,
-      "epoch %td/%td  step %td/%td  loss %.3f (%.3f of ln K)  %.0f images/s  %s left  %.0f %% waiting for data",
-      r.epoch, epochs, r.step, total_steps_, smooth_loss_, smooth_share_, r.images_per_second, left.c_str(),
-      100 * smooth_data_);
+  // What a narrow terminal cuts off comes last.
+  std::snprintf(text, sizeof text,
+                "epoch %td/%td  step %td/%td  loss %.3f (%.2f ln K)  %.0f images/s (%.0f %% waiting)  %s left", r.epoch,
+                epochs, r.step, total_steps_, smooth_loss_, smooth_share_, r.images_per_second,
+                smooth_seconds_ > 0 ? 100 * smooth_data_seconds_ / smooth_seconds_ : 0.0, left.c_str());
   if (!terminal_) {
     std::printf("%s\n", text);
     std::fflush(stdout);

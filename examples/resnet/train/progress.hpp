@@ -32,7 +32,7 @@ class Progress {
   bool bar_shown_ = false;
   double smooth_loss_ = 0;
   double smooth_share_ = 0;
-  double smooth_data_ = 0;
+  double smooth_seconds_ = 0, smooth_data_seconds_ = 0;
   bool any_step_ = false;
   Clock::time_point next_{};
 };

@@ -202,7 +202,8 @@ class Run {
                             .feature_spread = metrics.feature_spread,
                             .learning_rate = metrics.learning_rate,
                             .images_per_second = options_.batch_size / seconds_per_step_,
-                            .data_share = metrics.data_seconds / seconds};
+                            .seconds = seconds,
+                            .data_seconds = metrics.data_seconds};
     log_->write(record);
     progress_->step(record, seconds_per_step_);
     for (const std::string& warning : monitor_.add(record)) warn(warning);
