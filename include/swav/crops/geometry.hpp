@@ -80,7 +80,9 @@ inline void check_crop_ranges(const Range& scale, const Range& aspect) {
   return detail::draw_checked_box(height, width, scale, aspect, random);
 }
 
-/// The filter that crops are resampled with. Bicubic is Keys's with a = -1/2; where it overshoots, values are clamped.
+/// The filter that crops are resampled with. Bicubic is Keys's with a = -1/2; where it overshoots, values are clamped,
+/// once, after both axes, as PyTorch does in float. Pillow makes bytes between the axes, too, and is some levels off
+/// there.
 enum class Interpolation { bilinear, bicubic };
 
 /// One axis resampled from `in` to `out` pixels by a filter that is widened by the reduction factor where the axis
