@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "devices.hpp"
 
@@ -11,6 +13,13 @@ namespace swav::test {
 
 inline constexpr Stabilization domains[] = {Stabilization::automatic, Stabilization::scaling, Stabilization::absorption,
                                             Stabilization::log};
+
+/// One solve in double by a solver of its own.
+inline Sinkhorn<double>::Result solve(const RowMatrix<double>& cost, SinkhornOptions options,
+                                      const std::vector<double>& a = {}, const std::vector<double>& b = {},
+                                      const Sinkhorn<double>::Result* warm = nullptr) {
+  return Sinkhorn<double>(std::move(options)).solve(cost, a, b, warm);
+}
 
 /// Potentials below +inf and not NaN, a finite plan without negative entries, and costs that are no NaN.
 inline bool without_nan(const Sinkhorn<double>::Result& r) {

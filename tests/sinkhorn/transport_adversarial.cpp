@@ -27,10 +27,6 @@ using Masses = std::vector<double>;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-Result solve(const RowMatrix<double>& cost, SinkhornOptions options, const Masses& a = {}, const Masses& b = {}) {
-  return Sinkhorn<double>(std::move(options)).solve(cost, a, b);
-}
-
 RowMatrix<double> random_cost(Index n, Index m, Generator& generator) {
   return normal_matrix(n, m, generator).cwiseAbs();
 }

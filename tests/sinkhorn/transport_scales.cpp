@@ -32,11 +32,6 @@ RowMatrix<double> random_cost(int seed) {
   return normal_matrix(n, n, generator).cwiseAbs();
 }
 
-Result solve(const RowMatrix<double>& cost, SinkhornOptions options, const Masses& a = {}, const Masses& b = {},
-             const Result* warm = nullptr) {
-  return Sinkhorn<double>(std::move(options)).solve(cost, a, b, warm);
-}
-
 }  // namespace
 
 TEST_CASE("masses of any total") {

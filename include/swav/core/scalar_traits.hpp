@@ -23,6 +23,10 @@ struct ScalarTraits<Scalar> {
 template <class Scalar>
 using Accumulator = typename ScalarTraits<Scalar>::accumulator;
 
+/// What potentials, masses and long sums are kept in: double, or the accumulator where that is wider.
+template <class Scalar>
+using PotentialScalar = std::conditional_t<(sizeof(Accumulator<Scalar>) < sizeof(double)), double, Accumulator<Scalar>>;
+
 template <class T>
 concept HasScalarTraits = requires {
   // Not std::floating_point, by which ScalarTraits is constrained: g++ 12 then sees a circle at times.

@@ -5,7 +5,6 @@
 
 #include <limits>
 #include <string>
-#include <type_traits>
 
 #include "swav/comm/communicator.hpp"
 #include "swav/core/device.hpp"
@@ -21,7 +20,7 @@ namespace swav::detail {
 template <class Scalar, class Device, class Group>
 class CodesSolver {
   using A = Accumulator<Scalar>;
-  using Wide = std::conditional_t<(sizeof(A) < sizeof(double)), double, A>;
+  using Wide = PotentialScalar<Scalar>;
   using Passes = SinkhornPasses<Device>;
 
  public:

@@ -1,5 +1,5 @@
-// Numbers that all backends of the solver take alike: which exponentials are normal numbers; a divergence's term. In: a
-// type, a number. Out: limits; the term.
+// Numbers that all backends of the solver take alike: sums of exponentials, which exponentials are normal
+// numbers, a divergence's term. In: a type, a number. Out: limits; the term.
 #pragma once
 
 #include <cmath>
@@ -8,6 +8,12 @@
 #include "swav/core/host_device.hpp"
 
 namespace swav::detail {
+
+/// A sum of exponentials of some scale: sum times exp(scale largest).
+template <class L>
+struct LogSum {
+  L largest{}, sum{};
+};
 
 /// 1/epsilon, finite for any epsilon > 0: what it multiplies is 0 or clamped.
 template <class L>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <limits>
-#include <type_traits>
 
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
@@ -10,22 +9,12 @@
 
 namespace swav {
 
-/// The type of potentials, masses and sums: double, or the accumulator where that is wider.
-template <class Scalar>
-using PotentialScalar = std::conditional_t<(sizeof(Accumulator<Scalar>) < sizeof(double)), double, Accumulator<Scalar>>;
-
 /// What is known of a vector of masses.
 template <class L>
 struct MassSummary {
   L total{};
   Index bad = -1;  ///< the first index with a NaN, infinite or negative mass, or -1
   L bad_mass{};    ///< that mass
-};
-
-/// sum times exp(largest)
-template <class L>
-struct LogSum {
-  L largest{}, sum{};
 };
 
 /// What the rows of a cost hold.

@@ -11,6 +11,7 @@
 
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/exponents.hpp"
 #include "swav/sinkhorn/options.hpp"
 #include "swav/sinkhorn/problem_parts.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
@@ -74,8 +75,7 @@ class TransportProblem {
     warm_ = false;
     Passes::fill(device_, workspace_.g, rows_.cols, L(0));
     Passes::mask(device_, workspace_.g, workspace_.b, rows_.cols);
-    reduced_ = false;
-    reduce();
+    find_bases();
     reduced_ = true;
   }
 
@@ -83,18 +83,18 @@ class TransportProblem {
   /// not for the marginal that is held less.
   void translate_start(L epsilon) {
     if (balanced()) return;
+    if (warm_) {  // with a constant of their own
+      translate_by(potential_shifts(epsilon).second);
+      return;
+    }
     Passes::base_potentials(device_, rows_.rows, rows_.cols, epsilon, workspace_);
-    // Those of a warm start have a constant of their own.
-    translate_by(warm_ ? potential_shifts(epsilon).second : translation(workspace_.f, workspace_.next, epsilon));
+    translate_by(translation(workspace_.f, workspace_.next, epsilon));
     Passes::fill(device_, workspace_.f, rows_.rows, -infinity);
   }
 
   /// Base potentials of both sides from g.
   void reduce() {
-    if (!reduced_) {
-      Passes::reduce(device_, rows_, workspace_);
-      reduce_columns();
-    }
+    if (!reduced_) find_bases();
     reduced_ = false;
   }
 
@@ -326,6 +326,11 @@ class TransportProblem {
     Passes::negate(device_, workspace_.base_g, rows_.cols);
     group_.maximum(workspace_.base_g.data(), rows_.cols);
     Passes::negate(device_, workspace_.base_g, rows_.cols);
+  }
+
+  void find_bases() {
+    Passes::reduce(device_, rows_, workspace_);
+    reduce_columns();
   }
 
   // Whether a column with mass has no allowed partner.

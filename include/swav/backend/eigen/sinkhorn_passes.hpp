@@ -28,7 +28,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
   struct Workspace {
     using A = Accumulator<Scalar>;
     // Potentials grow like span/epsilon and are subtracted from each other: double keeps their digits for float scores.
-    using L = std::conditional_t<(sizeof(A) < sizeof(double)), double, A>;
+    using L = PotentialScalar<Scalar>;
 
     void reserve(Index rows, Index cols, const Device& device) {
       row_maxima.reserve(rows);

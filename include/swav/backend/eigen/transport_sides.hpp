@@ -7,6 +7,7 @@
 
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
+#include "swav/sinkhorn/exponents.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav::detail {

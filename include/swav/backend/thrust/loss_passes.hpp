@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include "swav/backend/thrust/device.hpp"
 #include "swav/backend/thrust/reductions.hpp"
@@ -44,10 +43,6 @@ struct LossPasses<ThrustDevice<Policy>> {
   template <class A>
   using Problem = SwappedPredictionProblem<A>;
 
-  /// What sums of many exponentials are made in.
-  template <class A>
-  using Wide = std::conditional_t<(sizeof(A) < sizeof(double)), double, A>;
-
   template <class A>
   struct Workspace {
     void reserve(const Problem<A>& problem, const Device&) {
@@ -68,7 +63,7 @@ struct LossPasses<ThrustDevice<Policy>> {
 
     Index block_rows = 0;
     Buffer<A> block, grad_c;
-    Buffer<detail::Exponentials<Wide<A>>> row_exponentials;
+    Buffer<detail::LogSum<PotentialScalar<A>>> row_exponentials;
     Buffer<double> row_values, agreements;
     Buffer<detail::LargestEntry<A>> largest_entries;
     Buffer<Index> used;
@@ -160,11 +155,11 @@ struct LossPasses<ThrustDevice<Policy>> {
   template <class A>
   static double turn_into_gradient(const Device& device, const Problem<A>& problem, Index first,
                                    MatrixView<const A> codes, MatrixView<A> block, Workspace<A>& w) {
-    using L = Wide<A>;
+    using L = PotentialScalar<A>;
     const A inverse = problem.inverse_temperature;
     const detail::PredictedCodes<A> predicted{codes, problem.samples, problem.assigned_count, w.assigned.data()};
     const auto exponential = [=] SWAV_HOST_DEVICE(Index r, Index k) {
-      return detail::Exponentials<L>{static_cast<L>(block.data[r * block.stride + k] * inverse), L(1)};
+      return detail::LogSum<L>{static_cast<L>(block.data[r * block.stride + k] * inverse), L(1)};
     };
     const auto* const rows = w.row_exponentials.data();
     detail::reduce_rows(device.policy(), block.rows, block.cols, exponential, detail::AddExponentials<L>(),

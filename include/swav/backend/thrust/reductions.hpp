@@ -15,6 +15,7 @@
 
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
+#include "swav/sinkhorn/exponents.hpp"
 
 namespace swav::detail {
 
@@ -71,15 +72,10 @@ struct Smaller {
   SWAV_HOST_DEVICE L operator()(L x, L y) const { return y < x ? y : x; }
 };
 
-/// A sum of exponentials of scale times some numbers: sum times exp(scale largest).
-template <class L>
-struct Exponentials {
-  L largest, sum;
-};
 template <class L>
 struct AddExponentials {
   L scale = 1;
-  SWAV_HOST_DEVICE Exponentials<L> operator()(const Exponentials<L>& x, const Exponentials<L>& y) const {
+  SWAV_HOST_DEVICE LogSum<L> operator()(const LogSum<L>& x, const LogSum<L>& y) const {
     const L largest = x.largest > y.largest ? x.largest : y.largest;
     if (largest == -std::numeric_limits<L>::infinity()) return {largest, L(0)};
     return {largest, x.sum * std::exp((x.largest - largest) * scale) + y.sum * std::exp((y.largest - largest) * scale)};

@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <limits>
-#include <type_traits>
 #include <vector>
 
 #include "swav/backend/thrust/device.hpp"
@@ -60,7 +59,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
   struct Workspace {
     using A = Accumulator<Scalar>;
     // Potentials grow like span/epsilon and are subtracted from each other: double keeps their digits for float scores.
-    using L = std::conditional_t<(sizeof(A) < sizeof(double)), double, A>;
+    using L = PotentialScalar<Scalar>;
 
     void reserve(Index rows, Index cols, const Device&) {
       for (Buffer<A>* buffer : {&row_maxima, &row_values}) buffer->reserve(rows);
@@ -82,7 +81,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
     Buffer<ScoreRange<A>> row_ranges;
     Buffer<detail::LargestEntry<A>> largest_entries;
     Buffer<L> row_potentials, column_potentials, largest, sums;  // log domain
-    Buffer<detail::Exponentials<L>> row_exponentials, column_exponentials, partial_exponentials;
+    Buffer<detail::LogSum<L>> row_exponentials, column_exponentials, partial_exponentials;
   };
 
   template <class Scalar>
@@ -168,7 +167,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
   static void log_columns(const Device& device, MatrixView<const Scalar> scores, A maximum, double epsilon,
                           bool first_iteration, Workspace<Scalar>& w) {
     using L = typename Workspace<Scalar>::L;
-    using Sum = detail::Exponentials<L>;
+    using Sum = detail::LogSum<L>;
     const detail::ScoreExponent<Scalar, L> exponent{scores, static_cast<L>(maximum), static_cast<L>(epsilon),
                                                     first_iteration ? nullptr : w.row_potentials.data(), nullptr};
     const auto entry = [exponent] SWAV_HOST_DEVICE(Index r, Index c) { return Sum{exponent(r, c), L(1)}; };
@@ -285,7 +284,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
     const detail::ScoreExponent<Scalar, L> exponent{scores, static_cast<L>(maximum), static_cast<L>(epsilon), nullptr,
                                                     w.column_potentials.data()};
     const auto entry = [exponent] SWAV_HOST_DEVICE(Index r, Index c) {
-      return detail::Exponentials<L>{exponent(r, c), L(1)};
+      return detail::LogSum<L>{exponent(r, c), L(1)};
     };
     detail::reduce_rows(device.policy(), scores.rows, scores.cols, entry, detail::AddExponentials<L>(),
                         w.row_exponentials.data());

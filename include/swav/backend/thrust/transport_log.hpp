@@ -36,8 +36,8 @@ struct ThrustLogPasses {
     const L inverse = inverse_of(epsilon);
     const L *const g = w.g.data(), *const masses = w.row_mass.data();
     // In cost units first: the difference is exact where it matters, and 0 at the largest.
-    const auto entry = [=] SWAV_HOST_DEVICE(Index i, Index j) { return Exponentials<L>{g[j] - cost(i, j), L(1)}; };
-    Exponentials<L>* const found = w.row_exponentials.data();
+    const auto entry = [=] SWAV_HOST_DEVICE(Index i, Index j) { return LogSum<L>{g[j] - cost(i, j), L(1)}; };
+    LogSum<L>* const found = w.row_exponentials.data();
     reduce_rows(device.policy(), cost.rows, cost.cols, entry, AddExponentials<L>{inverse}, found);
     L* const f = w.f.data();
     L* const log_weights = w.row_values.data();

@@ -21,7 +21,6 @@
 #include "swav/backend/thrust/transport_workspace.hpp"
 #include "swav/core/host_device.hpp"
 #include "swav/sinkhorn/exponents.hpp"
-#include "swav/sinkhorn/relaxation.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav {
@@ -196,13 +195,9 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
                             L log_limit, bool, bool cold, Workspace<Scalar>& w) {
     // A factor relative to the base potential: mass exp(-base (1 - lambda)/epsilon), (1 - lambda)/epsilon = 1/(rho +
     // epsilon), is what lambda < 1 leaves of it.
-    const auto set_targets = [&](const Buffer<L>& masses, const Buffer<L>& bases, Index size, double rho,
-                                 Buffer<L>& targets) {
-      write_targets(device, masses.data(), bases.data(), size, static_cast<L>(1 / (rho + static_cast<double>(epsilon))),
-                    targets.data());
-    };
-    set_targets(w.row_mass, w.base_f, rows, rho_a, w.row_target);
-    set_targets(w.col_mass, w.base_g, cols, rho_b, w.col_target);
+    const auto rest = [&](double rho) { return static_cast<L>(1 / (rho + static_cast<double>(epsilon))); };
+    write_targets(device, w.row_mass.data(), w.base_f.data(), rows, rest(rho_a), w.row_target.data());
+    write_targets(device, w.col_mass.data(), w.base_g.data(), cols, rest(rho_b), w.col_target.data());
     L *const v = w.v.data(), *const u = w.u.data();
     const L *const mass = w.col_mass.data(), *const g = w.g.data(), *const base = w.base_g.data();
     detail::for_each_index(device.policy(), cols, [=] SWAV_HOST_DEVICE(Index j) {
@@ -245,11 +240,10 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
       FactorUpdate<L> update;
       L updated = 0;
       if (targets[i] > 0) {
-        const L wanted = targets[i] * (lambda == L(1) ? L(1) / sums[i] : std::pow(sums[i], -lambda));
-        updated = detail::relaxed(wanted, u[i], omega);
-        update.lowest = updated / targets[i] >= L(1) ? L(1) : updated / targets[i];
-        update.highest = updated / targets[i] <= L(1) ? L(1) : updated / targets[i];
-        update.residual = sums[i] * std::abs(updated - wanted);
+        const detail::UpdatedFactor<L> factor(targets[i], sums[i], u[i], lambda, omega);
+        updated = factor.value;
+        update = factor.update;
+        update.residual = sums[i] * std::abs(updated - factor.wanted);
         update.mass = sums[i] * updated;
       }
       u[i] = updated;
@@ -270,12 +264,11 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
       FactorUpdate<L> update;
       L updated = 0;
       if (targets[j] > 0) {
-        const L wanted = targets[j] * (lambda == L(1) ? L(1) / sums[j] : std::pow(sums[j], -lambda));
-        updated = detail::relaxed(wanted, v[j], omega);
-        update.lowest = updated / targets[j] >= L(1) ? L(1) : updated / targets[j];
-        update.highest = updated / targets[j] <= L(1) ? L(1) : updated / targets[j];
-        update.residual = sums[j] * std::abs(v[j] - wanted);
-        update.largest_move = std::abs(std::log(wanted / v[j]));
+        const detail::UpdatedFactor<L> factor(targets[j], sums[j], v[j], lambda, omega);
+        updated = factor.value;
+        update = factor.update;
+        update.residual = sums[j] * std::abs(v[j] - factor.wanted);
+        update.largest_move = std::abs(std::log(factor.wanted / v[j]));
       }
       next[j] = updated;
       updates[j] = update;

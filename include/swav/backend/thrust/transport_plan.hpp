@@ -193,10 +193,10 @@ struct ThrustPlanPasses {
     const L* const of_columns = potentials.data();
     const L inverse = inverse_of(static_cast<L>(epsilon));
     const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
-      return Exponentials<L>{of_columns[j] - entries(i, j), L(1)};
+      return LogSum<L>{of_columns[j] - entries(i, j), L(1)};
     };
-    Buffer<Exponentials<L>> found;
-    Exponentials<L>* const rows = found.reserve(cost.rows);
+    Buffer<LogSum<L>> found;
+    LogSum<L>* const rows = found.reserve(cost.rows);
     reduce_rows(device.policy(), cost.rows, cost.cols, exponential, AddExponentials<L>{inverse}, rows);
     const MatrixView<const Scalar> y = cost.y;
     for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index i, Index k) {

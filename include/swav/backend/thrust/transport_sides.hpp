@@ -107,12 +107,11 @@ struct ThrustSidePasses {
     const L *const m = masses.data(), *const p = potentials.data();
     const L weight = static_cast<L>(1 / rho);
     const auto kept = [=] SWAV_HOST_DEVICE(Index i) {
-      if (!(m[i] > 0)) return Exponentials<L>{-std::numeric_limits<L>::infinity(), L(0)};
-      return Exponentials<L>{weight == L(0) ? L(0) : (epsilon * std::log(m[i]) - p[i]) * weight, m[i]};
+      if (!(m[i] > 0)) return LogSum<L>{-std::numeric_limits<L>::infinity(), L(0)};
+      return LogSum<L>{weight == L(0) ? L(0) : (epsilon * std::log(m[i]) - p[i]) * weight, m[i]};
     };
-    const Exponentials<L> none{-std::numeric_limits<L>::infinity(), L(0)};
-    const Exponentials<L> sum = reduce_indices(device.policy(), size, kept, none, AddExponentials<L>());
-    return {sum.largest, sum.sum};
+    const LogSum<L> none{-std::numeric_limits<L>::infinity(), L(0)};
+    return reduce_indices(device.policy(), size, kept, none, AddExponentials<L>());
   }
 
   template <class L>

@@ -3,10 +3,11 @@
 
 #include <thrust/reduce.h>
 
-#include <limits>
+#include <cmath>
 
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
+#include "swav/sinkhorn/relaxation.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 
 namespace swav::detail {
@@ -24,6 +25,19 @@ struct MergeUpdates {
     return update;
   }
   SWAV_HOST_DEVICE static L larger(L x, L y) { return x >= y || x != x ? x : y; }
+};
+
+/// A factor's update to target sum^-lambda, relaxed from `old`, and its extremes.
+template <class L>
+struct UpdatedFactor {
+  L wanted, value;
+  FactorUpdate<L> update;
+  SWAV_HOST_DEVICE UpdatedFactor(L target, L sum, L old, L lambda, L omega)
+      : wanted(target * (lambda == L(1) ? L(1) / sum : std::pow(sum, -lambda))), value(relaxed(wanted, old, omega)) {
+    const L scaled = value / target;
+    update.lowest = scaled >= L(1) ? L(1) : scaled;
+    update.highest = scaled <= L(1) ? L(1) : scaled;
+  }
 };
 
 template <class Policy, class L>

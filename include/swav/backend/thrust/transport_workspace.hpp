@@ -32,12 +32,11 @@ struct ThrustTransportWorkspace {
     for (Buffer<L>* buffer : {&a, &row_mass, &row_target, &f, &base_f, &u, &row_values}) buffer->reserve(rows);
     for (Buffer<L>* buffer : {&b, &col_mass, &col_target, &g, &base_g, &v, &next, &column_sums}) buffer->reserve(cols);
     partial_sums.reserve(cols * reduction_chunks);
-    for (Buffer<FactorUpdate<L>>* buffer : {&row_updates, &column_updates})
-      buffer->reserve(buffer == &row_updates ? rows : cols);
+    row_updates.reserve(rows);
+    column_updates.reserve(cols);
     cost_rows.reserve(rows);
     plan_rows.reserve(rows);
     row_exponentials.reserve(rows);
-    sides.reserve(rows > cols ? rows : cols);
   }
 
   Buffer<L> a, row_mass, row_target, f, base_f, u, row_values;         // n
@@ -46,8 +45,7 @@ struct ThrustTransportWorkspace {
   Buffer<FactorUpdate<L>> row_updates, column_updates;                 // n, m
   Buffer<RowOfCost<L>> cost_rows;                                      // n
   Buffer<RowOfPlan<L>> plan_rows;                                      // n
-  Buffer<Exponentials<L>> row_exponentials;                            // n
-  Buffer<PlanSums<L>> sides;                                           // n or m
+  Buffer<LogSum<L>> row_exponentials;                                  // n
   Buffer<L> kernel;                                                    // n m: one of the two
   Buffer<float> single_kernel;
   Buffer<L> points;       // (n + m) d
