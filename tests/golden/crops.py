@@ -41,10 +41,8 @@ def pixels():
         data[f"crop{n}_bytes"] = rows(turn(F.resized_crop(image, top, left, height, width, [size, size], antialias=True)))
         crop = F.resized_crop(pillow, top, left, height, width, [size, size])
         data[f"crop{n}_pillow"] = rows(turn(torch.from_numpy(np.array(crop)).permute(2, 0, 1)))
-
-        if n < 2:
-            cubic = F.resized_crop(values, top, left, height, width, [size, size], InterpolationMode.BICUBIC, True)
-            data[f"crop{n}_bicubic"] = rows(turn(cubic.clamp(0, 1)))
+        cubic = F.resized_crop(values, top, left, height, width, [size, size], InterpolationMode.BICUBIC, True)
+        data[f"crop{n}_bicubic"] = rows(turn(cubic.clamp(0, 1)))
     # Resized by the shorter side, then the middle: resize, size, tall or wide.
     data["centers"] = centers = [(24, 16, 0), (13, 13, 0), (60, 37, 1)]
     for n, (resize, size, tall) in enumerate(centers):
@@ -102,7 +100,7 @@ def boxes():
         draws["aspect"] = draws["width"] / draws["height"]
         for name, values in draws.items():
             # Thresholds between the values that are possible, so that no rounding decides a comparison.
-            cuts = np.unique(np.quantile(values, np.linspace(0.01, 0.99, 60)))
+            cuts = np.unique(np.quantile(values, np.linspace(0.0025, 0.9975, 200)))
             cuts = cuts + 1e-6 if name == "aspect" else np.floor(cuts) + 0.5
             data[f"{name}{n}"] = [cuts, [(values <= c).mean() for c in cuts]]
     data["draws"] = DRAWS

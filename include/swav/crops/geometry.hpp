@@ -80,9 +80,10 @@ inline void check_crop_ranges(const Range& scale, const Range& aspect) {
   return detail::draw_checked_box(height, width, scale, aspect, random);
 }
 
-/// The filter that crops are resampled with. Bicubic is Keys's with a = -1/2; where it overshoots, values are clamped,
-/// once, after both axes, as PyTorch does in float. Pillow makes bytes between the axes, too, and is some levels off
-/// there.
+/// The filter that crops are resampled with. Bicubic is Keys's with a = -1/2, as PyTorch's with antialias and Pillow's.
+/// Where it overshoots, values are clamped to [0, 1] once, after both axes: PyTorch's result in float, clamped. Pillow,
+/// and PyTorch on bytes, make bytes between the axes, too, and cut off what overshoots there: they are some levels of
+/// 255 off at the few pixels near, within one everywhere else.
 enum class Interpolation { bilinear, bicubic };
 
 /// One axis resampled from `in` to `out` pixels by a filter that is widened by the reduction factor where the axis
