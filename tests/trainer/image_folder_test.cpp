@@ -102,7 +102,7 @@ TEST_CASE("class folders: every image in the order of the names, in RGB and its 
   CHECK(data.class_names == std::vector<std::string>{"a", "b", "c"});
   CHECK(data.training->labels == std::vector<int>{0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2});
   CHECK(data.test->labels == std::vector<int>{0, 0, 1, 1});
-  CHECK(data.can_be_evaluated());
+  CHECK(data.has_classes());
   CHECK(&data.pretraining() == data.training.get());
   CHECK(data.training->channels() == 3);
   CHECK(data.training->side() == 0);
@@ -128,7 +128,7 @@ TEST_CASE("images without classes, a part of its own for learning, test in place
     CHECK(flat.training->count() == 3);
     CHECK(flat.training->labels.empty());
     CHECK_FALSE(flat.test);
-    CHECK_FALSE(flat.can_be_evaluated());
+    CHECK_FALSE(flat.has_classes());
     CHECK(all_pixels(*flat.training)[0].values == picture(1, 0, 21, 27, 3));
   }
   write_class_folders(folder / "train", 4, 2);
@@ -139,7 +139,7 @@ TEST_CASE("images without classes, a part of its own for learning, test in place
   CHECK(data.pretraining().count() == 1);
   CHECK(data.training->count() == 4);
   CHECK(data.test->count() == 2);
-  CHECK(data.can_be_evaluated());
+  CHECK(data.has_classes());
 }
 
 TEST_CASE("folders that are no data set are told by name") {

@@ -8,10 +8,12 @@
 #include "support.hpp"
 #include "swav/core/error.hpp"
 #include "swav/io/file_error.hpp"
+#include "train/command_line.hpp"
 #include "train/evaluation.hpp"
 #include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/run.hpp"
+#include "train/run_folder.hpp"
 
 using namespace swav;
 using namespace swav::resnet;
@@ -86,8 +88,15 @@ TEST_CASE("a run on image files that was stopped and resumed equals one that was
                        "--data-dir: 41 images found, 40 wanted, as when the checkpoint was written: their order "
                        "depends on it",
                        InvalidInput);
-  options.resume = false;
   std::filesystem::remove(folder / "data" / "a" / small_file_name(90));
+  // Elsewhere the names are the same.
+  std::filesystem::rename(folder / "data", folder / "moved");
+  options.data_dir = (folder / "moved").string();
+  REQUIRE(run_training(options) == 0);
+  std::filesystem::rename(folder / "moved" / "b" / small_file_name(1), folder / "moved" / "b" / "other.png");
+  CHECK_THROWS_WITH_AS(run_training(options), doctest::Contains("40 images found of which some have other names"),
+                       InvalidInput);
+  options.resume = false;
 
   const auto warnings_of = [&](const std::string& name) {
     return std::ranges::count_if(read_metrics(folder / "whole" / "metrics.jsonl").warnings,
@@ -118,6 +127,13 @@ TEST_CASE("names of files and folders that are no UTF-8 stop neither a run nor i
   options.max_steps = 0;
   options.resume = true;
   REQUIRE(run_training(options) == 0);
+  CHECK(has(resume_command("swav-train", options), " --data-dir '" + data.string() + "'"));
+  const std::string output = options.output, data_dir = data.string();
+  std::vector<const char*> arguments{"swav-train", "--resume", "--output", output.c_str()};
+  CHECK_THROWS_WITH_AS((void)parse_command_line(4, arguments.data()), doctest::Contains("--data-dir wanted once more"),
+                       InvalidInput);
+  arguments.insert(arguments.end(), {"--data-dir", data_dir.c_str()});
+  CHECK(parse_command_line(6, arguments.data()).options.data_dir == data_dir);
   CHECK(std::ranges::any_of(read_metrics(folder / "run" / "metrics.jsonl").warnings, [](const WarningRecord& w) {
     return has(w.text, "da\xef\xbf\xbdta/a/bad\xef\xbf\xbd.jpg: ");
   }));
@@ -146,6 +162,78 @@ TEST_CASE("images that cannot be read are left out of an evaluation") {
   REQUIRE(all.test.rows.rows() == 6);
   for (std::size_t r = 0; r < 5; ++r)
     CHECK(without.test.rows.row(static_cast<Index>(r)) == all.test.rows.row(without.test.images[r]));
+}
+
+TEST_CASE("bad files that the last evaluation meets are named, and the run goes on from there once they are mended") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "data" / "train", 40, 3);
+  write_class_folders(folder / "data" / "val", 12, 3);
+  for (const int bad : {1, 4}) write_bytes(folder / "data" / "val" / "b" / small_file_name(bad), {});
+  TrainOptions options = folder_options(folder / "data", folder / "run");
+  options.max_bad_share = 0.1;
+  CHECK_THROWS_WITH_AS(run_training(options), doctest::Contains("val: 2 of 12 images cannot be read"), FileError);
+  const auto history = [&] { return read_metrics(folder / "run" / "metrics.jsonl"); };
+  const auto is_named = [&](int bad) {
+    return std::ranges::count_if(history().warnings, [&](const WarningRecord& warning) {
+             return has(warning.text, "val/b/" + small_file_name(bad) + ": empty");
+           }) == 1;
+  };
+  CHECK(is_named(1));
+  CHECK(is_named(4));
+  CHECK(history().steps.size() == 10);
+  CHECK(history().evaluations.empty());
+
+  options.resume = true;
+  write_bytes(folder / "data" / "val" / "b" / small_file_name(1), small_file(1, 1));
+  REQUIRE(run_training(options) == 0);
+  CHECK(history().steps.size() == 10);
+  CHECK(history().evaluations.size() == 1);
+  CHECK(has(read_text(folder / "run" / "report.html"),
+            "learned from all 40 training images, measured on 11 of 12 test images"));
+}
+
+TEST_CASE("where no accuracy can be measured a run says why, and ends with its report") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "data" / "train", 19, 3);
+  write_class_folders(folder / "data" / "val", 3, 3);
+  TrainOptions options = folder_options(folder / "data", folder / "few");
+  options.eval_interval = 1;
+  REQUIRE(run_training(options) == 0);
+  CHECK(read_metrics(folder / "few" / "metrics.jsonl").evaluations.empty());
+  CHECK(has(read_text(folder / "few" / "report.html"), "Images of each prototype"));
+
+  // What is known only when they are read.
+  write_class_folders(folder / "data" / "train", 3, 3, 19);
+  for (int i = 0; i < 3; ++i)
+    write_bytes(folder / "data" / "val" / std::string(1, static_cast<char>('a' + i)) / small_file_name(i), {});
+  options.output = (folder / "unread").string();
+  options.max_bad_share = 1;
+  REQUIRE(run_training(options) == 0);
+  const MetricsHistory history = read_metrics(folder / "unread" / "metrics.jsonl");
+  CHECK(history.evaluations.empty());
+  CHECK(std::ranges::count_if(history.warnings, [](const WarningRecord& w) {
+          return has(w.text, "no accuracies: no test image that can be read found");
+        }) == 1);
+  CHECK(has(read_text(folder / "unread" / "report.html"), "no accuracies: no test image"));
+
+  const Dataset data = load_image_folder(folder / "data", {});
+  CHECK(why_no_accuracies(data, {.training = 20, .test = 1}) == "");
+  CHECK(why_no_accuracies(data, {.training = 19, .test = 1}) ==
+        "19 training images that can be read found, 20 or more wanted");
+  const Dataset flat = load_image_folder(folder / "data" / "val", {});
+  CHECK(why_no_accuracies(flat, image_counts(flat)) == "they need training and test images with classes");
+}
+
+TEST_CASE("a report is written even where no training image of the evaluation can be read") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "train", 4, 2);
+  std::filesystem::create_directories(folder / "unlabeled");
+  for (int i = 0; i < 16; ++i) write_bytes(folder / "unlabeled" / small_file_name(i), small_file(i, i));
+  for (int i = 0; i < 4; ++i) write_bytes(folder / "train" / (i % 2 == 0 ? "a" : "b") / small_file_name(i), {});
+  TrainOptions options = folder_options(folder.path(), folder / "run");
+  options.max_bad_share = 1;
+  REQUIRE(run_training(options) == 0);
+  CHECK(has(read_text(folder / "run" / "report.html"), "0 of 12</b><span>prototypes used"));
 }
 
 TEST_CASE("a run on tar shards equals one on the same files, bit for bit") {

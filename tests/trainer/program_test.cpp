@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "image_files.hpp"
 #include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/core/philox.hpp"
@@ -61,6 +62,14 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
+}
+
+// The status of the command that `output` names behind `before`.
+int follow(const std::string& output, const std::string& before) {
+  const std::size_t at = output.find(before);
+  REQUIRE_MESSAGE(at != std::string::npos, output);
+  const std::string command = output.substr(at + before.size(), output.find('\n', at) - at - before.size());
+  return std::system((command + " >/dev/null").c_str());
 }
 
 // Until the run has written its first checkpoint.
@@ -127,11 +136,7 @@ TEST_CASE("the command that a stopped run names continues it, whatever its folde
       tiny_arguments(folder / "data", run) + std::vector<std::string>{"--max-steps", "6", "--no-evaluate"},
       folder.path());
   REQUIRE(program.wait() == 0);
-  const std::string output = program.output(), before = "stopped at --max-steps 6 of 18; continue with: ";
-  const std::size_t at = output.find(before);
-  REQUIRE_MESSAGE(at != std::string::npos, output);
-  const std::string command = output.substr(at + before.size(), output.find('\n', at) - at - before.size());
-  CHECK(std::system((command + " >/dev/null").c_str()) == 0);
+  CHECK(follow(program.output(), "stopped at --max-steps 6 of 18; continue with: ") == 0);
   CHECK(read_metrics(run / "metrics.jsonl").steps.size() == 18);
   CHECK(std::filesystem::exists(run / "report.html"));
 }
@@ -150,6 +155,25 @@ TEST_CASE("Ctrl-C in the last evaluation ends it, and --resume evaluates again")
   const TrainProcess resumed({"--resume", "--output", (folder / "run").string(), "--max-steps", "2"}, folder.path());
   CHECK(resumed.wait() == 0);
   CHECK(has(resumed.output(), "report: "));
+}
+
+TEST_CASE("a stop by bad files names them, says how to go on, and is gone on from once they are mended") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "data", 40, 3);
+  const std::filesystem::path bad = folder / "data" / "a" / small_file_name(0);
+  const Bytes good = read_bytes(bad);
+  write_bytes(bad, bytes_of("no image"));
+  const TrainProcess program(tiny_arguments(folder / "data", folder / "run") +
+                                 std::vector<std::string>{"--data", "imagefolder", "--batch-size", "8"},
+                             folder.path());
+  CHECK(program.wait() == 1);
+  const std::string output = program.output(), errors = program.errors();
+  CHECK_MESSAGE(has(output, "warning: " + bad.string() + ": foreign"), output);
+  CHECK_MESSAGE(has(errors, "1 of 40 images cannot be read, a share of at most 0.01 (--max-bad-share) wanted"), errors);
+  CHECK_MESSAGE(std::count(errors.begin(), errors.end(), '\n') == 1, errors);
+  write_bytes(bad, good);
+  CHECK(follow(output, " of 15; continue with: ") == 0);
+  CHECK(read_metrics(folder / "run" / "metrics.jsonl").steps.size() == 15);
 }
 
 TEST_CASE("bfloat16 on a CPU that cannot is refused by name") {

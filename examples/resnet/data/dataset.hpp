@@ -38,8 +38,8 @@ class ImageSet final : public ImageSource {
 
 struct Dataset {
   std::string name;
-  std::vector<std::string> class_names;
-  Normalization normalization;
+  std::vector<std::string> class_names = {};
+  Normalization normalization = {};
   std::unique_ptr<const ImageSource> training = {};  // what the k-NN and linear evaluations learn from, if labelled
   std::unique_ptr<const ImageSource> unlabeled =
       {};                                        // null unless it has a part of its own for learning without labels
@@ -47,8 +47,8 @@ struct Dataset {
 
   /// What the network is trained on: the unlabelled part if there is one.
   [[nodiscard]] const ImageSource& pretraining() const { return unlabeled ? *unlabeled : *training; }
-  /// Whether accuracies can be measured.
-  [[nodiscard]] bool can_be_evaluated() const { return test && !test->labels.empty() && !training->labels.empty(); }
+  /// Whether both training and test images have classes.
+  [[nodiscard]] bool has_classes() const { return test && !test->labels.empty() && !training->labels.empty(); }
 };
 
 /// Loads "fashion-mnist" (IDX files, gzip or plain), "cifar10" (binary version) or "stl10" (binary version) from

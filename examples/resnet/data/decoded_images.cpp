@@ -2,6 +2,7 @@
 #include "data/decoded_images.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "swav/core/error.hpp"
@@ -66,6 +67,20 @@ DecodedImages::~DecodedImages() {
 std::string DecodedImages::describe() const { return detail::concatenate(count(), " image files in ", name_); }
 
 std::unique_ptr<ImageReader> DecodedImages::reader() const { return std::make_unique<Reader>(*this); }
+
+std::uint64_t DecodedImages::names_hash() const {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits
+  const auto add = [&](char letter) { hash = (hash ^ static_cast<std::uint8_t>(letter)) * 0x100000001b3; };
+  for (Index i = 0; i < count(); ++i) {
+    const std::string path = files_->name(i);
+    std::string_view name = path;
+    if (name.starts_with(name_)) name.remove_prefix(name_.size());
+    name.remove_prefix(std::min(name.find_first_not_of('/'), name.size()));
+    std::ranges::for_each(name, add);
+    add('\0');
+  }
+  return hash;
+}
 
 std::vector<std::string> DecodedImages::take_problems() const {
   const std::lock_guard lock(problems_mutex_);

@@ -25,8 +25,8 @@ struct DiskOptions {
 /// more than another.
 class DecodedImages final : public ImageSource {
  public:
-  /// `name` is what messages call them: their folder. `labels`: a class a file, or none.
-  DecodedImages(std::string name, std::unique_ptr<const ImageFiles> files, std::vector<int> labels,
+  /// `name` is what messages call them: their folder. `classes` become the labels: one a file, or none.
+  DecodedImages(std::string name, std::unique_ptr<const ImageFiles> files, std::vector<int> classes,
                 const DiskOptions& options);
   ~DecodedImages() override;
 
@@ -36,6 +36,7 @@ class DecodedImages final : public ImageSource {
   [[nodiscard]] bool in_memory() const override { return false; }
   [[nodiscard]] std::string describe() const override;
   [[nodiscard]] std::unique_ptr<ImageReader> reader() const override;
+  [[nodiscard]] std::uint64_t names_hash() const override;
   [[nodiscard]] std::vector<std::string> take_problems() const override;
 
   /// Bytes of pixels that are kept now.

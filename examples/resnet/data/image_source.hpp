@@ -39,6 +39,10 @@ class ImageSource {
   /// A reader for one thread; any number may read at once. The source has to outlive it.
   [[nodiscard]] virtual std::unique_ptr<ImageReader> reader() const = 0;
 
+  /// Of the images' names in their order, without the folder they are in: differs, as good as surely, where they do. 0
+  /// where images have no names. O(names).
+  [[nodiscard]] virtual std::uint64_t names_hash() const { return 0; }
+
   /// A message on each image that was found unreadable since the last call. Safe beside readers.
   [[nodiscard]] virtual std::vector<std::string> take_problems() const { return {}; }
 };

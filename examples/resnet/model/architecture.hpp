@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/precision.hpp"
 #include "swav/core/matrix_view.hpp"
 
 namespace swav::resnet {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/precision.hpp"
 #include "engine/program.hpp"
 #include "model/weights.hpp"
 

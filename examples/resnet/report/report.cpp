@@ -18,12 +18,6 @@
 namespace swav::resnet {
 namespace {
 
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
-  return text;
-}
-
 std::string tile(const std::string& value, const std::string& label) {
   return "<div class=\"tile\"><b>" + escape_html(value) + "</b><span>" + escape_html(label) + "</span></div>\n";
 }
@@ -49,7 +43,7 @@ std::string accuracy_body(const MetricsHistory& history, Index steps_per_epoch) 
                                        std::pair<const char*, double>{"linear", last.linear_accuracy}})
       html += std::string("<span>") + label +
               "</span><div class=\"track\"><i style=\"width:" + short_number(100 * value) + "%\"></i></div><b>" +
-              percent(value) + "</b>";
+              percent_text(value) + "</b>";
     return html + "</div>\n";
   }
   std::vector<Point> knn, linear;
@@ -99,7 +93,8 @@ std::string charts(const ReportInput& in) {
   if (!history.evaluations.empty())
     html +=
         section("Accuracy",
-                "Of the frozen network: " + evaluation_protocol(in.data, evaluation_size(in.data, in.options)) + ".",
+                "Of the frozen network: " +
+                    evaluation_protocol(in.data, evaluation_size(in.data, in.options), image_counts(in.features)) + ".",
                 accuracy_body(history, per_epoch));
   html += section(
       "Prototypes used", "Distinct prototypes among the codes of one batch.",
@@ -135,7 +130,8 @@ std::string tiles(const ReportInput& in, Index used) {
   std::string html = "<div class=\"tiles\">\n";
   if (!in.history.evaluations.empty()) {
     const EvaluationRecord& last = in.history.evaluations.back();
-    html += tile(percent(last.knn_accuracy), "k-NN accuracy") + tile(percent(last.linear_accuracy), "linear accuracy");
+    html += tile(percent_text(last.knn_accuracy), "k-NN accuracy") +
+            tile(percent_text(last.linear_accuracy), "linear accuracy");
   }
   html +=
       tile(duration_text(in.training_seconds), "training") + tile(duration_text(in.evaluation_seconds), "evaluation");
@@ -147,7 +143,7 @@ std::string tiles(const ReportInput& in, Index used) {
       all += r.seconds;
     }
     html += tile(short_number(std::round(steps.back().images_per_second)), "images a second") +
-            tile(percent(all > 0 ? waiting / all : 0.0), "waiting for data");
+            tile(percent_text(all > 0 ? waiting / all : 0.0), "waiting for data");
   }
   html += tile(std::to_string(used) + " of " + std::to_string(in.options.prototypes), "prototypes used");
   return html + "</div>\n";

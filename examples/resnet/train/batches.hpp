@@ -10,7 +10,7 @@
 
 #include "data/image_source.hpp"
 #include "data/prefetcher.hpp"
-#include "model/network.hpp"
+#include "model/architecture.hpp"
 #include "swav/crops/multi_crop.hpp"
 
 namespace swav::resnet {

@@ -41,7 +41,8 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& o
                     {"total_steps", position.total_steps},
                     {"training_seconds", position.training_seconds},
                     {"evaluation_seconds", position.evaluation_seconds},
-                    {"images", position.images}};
+                    {"images", position.images},
+                    {"image_names", position.image_names}};
   write_safetensors(checkpoint_path(folder), tensors, {{"format", "pt"}, {record_key, json_text(record)}});
 }
 
@@ -61,20 +62,34 @@ TrainOptions read_checkpoint_options(const std::filesystem::path& folder) {
   return options;
 }
 
-RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& learner) {
+RunPosition first_position(const ImageSource& images) {
+  return {.images = images.count(), .image_names = images.names_hash()};
+}
+
+RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& learner, const RunPosition& first) {
   const std::string path = checkpoint_path(folder);
   const SafetensorsFile file(path);
   const Json record = read_record(file, path);
   RunPosition position;
   try {
-    position = {record.at("step"), record.at("total_steps"), record.at("training_seconds"),
-                record.at("evaluation_seconds"), record.at("images")};
+    position = {record.at("step"),
+                record.at("total_steps"),
+                record.at("training_seconds"),
+                record.at("evaluation_seconds"),
+                record.at("images"),
+                record.value("image_names", std::uint64_t{0})};
   } catch (const Json::exception& error) {
     throw FileError(path, error.what());
   }
   if (position.step < 0 || position.total_steps < position.step)
     throw FileError(path, detail::concatenate("step ", position.step, " of ", position.total_steps,
                                               " found, 0 or more and no more than all wanted"));
+  detail::require(position.images == first.images, "--data-dir: ", first.images, " images found, ", position.images,
+                  " wanted, as when the checkpoint was written: their order depends on it");
+  // Early checkpoints have no hash.
+  detail::require(position.image_names == 0 || position.image_names == first.image_names, "--data-dir: ", first.images,
+                  " images found of which some have other names than when the checkpoint was written, the same names "
+                  "wanted: the images' order depends on them");
 
   const std::vector<StateTensor> state = learner.state();
   for (const StateTensor& tensor : state) {

@@ -2,8 +2,10 @@
 #include "train/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 #include <type_traits>
 
 #include "swav/core/error.hpp"
@@ -70,6 +72,16 @@ void require_same_run(const TrainOptions& before, const TrainOptions& now) {
   });
 }
 
+// A checkpoint holds text alone: where the folder's name was none, it is of no use.
+void require_data_folder(const TrainOptions& options, bool from_checkpoint) {
+  constexpr const char* replacement = "\xef\xbf\xbd";
+  std::error_code error;
+  detail::require(!from_checkpoint || options.data_dir.find(replacement) == std::string::npos ||
+                      std::filesystem::exists(options.data_dir, error),
+                  "--resume: --data-dir ", options.data_dir,
+                  " found, as far as the checkpoint could hold a name that is no UTF-8; --data-dir wanted once more");
+}
+
 std::string output_folder(const TrainOptions& options) {
   if (!options.output.empty()) return options.output;
   return "runs/" + options.preset + "-seed" + std::to_string(options.seed);
@@ -117,6 +129,7 @@ CommandLine parse_command_line(int count, const char* const* arguments) {
     detail::require(!options.resume || !options.overwrite, "--overwrite: found with --resume, one of them wanted");
     detail::require(!options.resume || resuming || preset_given, "--resume: no ", checkpoint_path(options.output),
                     " found; the --output of a run, or a --preset to start one with, wanted");
+    require_data_folder(options, resuming && app.count("--data-dir") == 0);
     validate(options);
     if (resuming) require_same_run(base, options);
     return {.options = options};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <string>
 
+#include "swav/core/error.hpp"
 #include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
@@ -60,14 +61,30 @@ Index evaluation_size(const Dataset& data, const TrainOptions& options) {
   return data.training->side() > 0 ? data.training->side() : options.large_size;
 }
 
+ImageCounts image_counts(const Dataset& data) {
+  return {.training = data.training->count(), .test = data.test ? data.test->count() : 0};
+}
+
+ImageCounts image_counts(const Features& features) {
+  return {.training = features.training.rows.rows(), .test = features.test.rows.rows()};
+}
+
+std::string why_no_accuracies(const Dataset& data, const ImageCounts& read) {
+  if (!data.has_classes()) return "they need training and test images with classes";
+  if (read.training < knn_options.neighbors)
+    return detail::concatenate(read.training, " training images that can be read found, ", knn_options.neighbors,
+                               " or more wanted");
+  if (read.test == 0) return "no test image that can be read found, 1 or more wanted";
+  return "";
+}
+
 Features extract_features(Network& network, Precision precision, const Dataset& data, Index size) {
   const Index most = std::max<Index>(1, (Index{1} << 22) / (size * size));
-  const Index batch =
-      std::min({Index{250}, most, std::max(data.training->count(), data.test ? data.test->count() : 0)});
+  const Index batch = std::min({Index{250}, most, std::max(image_counts(data).training, image_counts(data).test)});
   FeatureExtractor extractor(network, {batch, static_cast<int>(size)}, precision);
   extractor.refresh();
   Features features{.training = features_of(extractor, batch, size, *data.training, data.normalization)};
-  if (data.test) features.test = features_of(extractor, batch, size, *data.test, data.normalization);
+  if (data.has_classes()) features.test = features_of(extractor, batch, size, *data.test, data.normalization);
   return features;
 }
 
@@ -78,15 +95,18 @@ Accuracies evaluate_features(const PartFeatures& training, const PartFeatures& t
       .linear = LinearProbe<float>({}, device).accuracy(training.rows, training.labels, test.rows, test.labels)};
 }
 
-std::string evaluation_protocol(const Dataset& data, Index size) {
+std::string evaluation_protocol(const Dataset& data, Index size, const ImageCounts& read) {
+  const auto share = [](Index part, Index all) {
+    return part == all ? "all " + std::to_string(all) : std::to_string(part) + " of " + std::to_string(all);
+  };
+  const ImageCounts all = image_counts(data);
   const std::string pixels = std::to_string(size);
   const std::string what = data.training->side() > 0
                                ? "whole images"
                                : "the middle " + pixels + " x " + pixels + " pixels of images resized to " +
                                      std::to_string(resized_side(*data.training, size));
-  return "backbone features of " + what + " in evaluation mode; learned from all " +
-         std::to_string(data.training->count()) + " training images, measured on all " +
-         std::to_string(data.test->count()) +
+  return "backbone features of " + what + " in evaluation mode; learned from " + share(read.training, all.training) +
+         " training images, measured on " + share(read.test, all.test) +
          " test images; k-NN: cosine, k 20, temperature 0.07; linear: softmax regression on standardised features";
 }
 

@@ -21,6 +21,17 @@ struct Features {
   PartFeatures test = {};
 };
 
+/// How many images there are, or how many of them could be read.
+struct ImageCounts {
+  Index training = 0;
+  Index test = 0;
+};
+[[nodiscard]] ImageCounts image_counts(const Dataset& data);
+[[nodiscard]] ImageCounts image_counts(const Features& features);
+
+/// Why accuracies cannot be measured when so many images are read, "" where they can.
+[[nodiscard]] std::string why_no_accuracies(const Dataset& data, const ImageCounts& read);
+
 struct Accuracies {
   double knn = 0;  // shares of the test images
   double linear = 0;
@@ -30,14 +41,15 @@ struct Accuracies {
 [[nodiscard]] Index evaluation_size(const Dataset& data, const TrainOptions& options);
 
 /// Backbone features in evaluation mode, computed in the network's precision: of whole images, or, where they differ in
-/// size, of the middle size x size pixels after their shorter side is resized to 8/7 of it.
+/// size, of the middle size x size pixels after their shorter side is resized to 8/7 of it. Test images are left out
+/// where classes are missing.
 [[nodiscard]] Features extract_features(Network& network, Precision precision, const Dataset& data, Index size);
 
 /// k-NN (20 neighbours, temperature 0.07, cosine) and a linear classifier on standardised features, both learned from
 /// `training` and measured on `test`.
 [[nodiscard]] Accuracies evaluate_features(const PartFeatures& training, const PartFeatures& test, int threads);
 
-/// One line that says how the accuracies are measured.
-[[nodiscard]] std::string evaluation_protocol(const Dataset& data, Index size);
+/// One line that says how the accuracies are measured, and on how many images.
+[[nodiscard]] std::string evaluation_protocol(const Dataset& data, Index size, const ImageCounts& read);
 
 }  // namespace swav::resnet

@@ -27,6 +27,12 @@ std::string duration_text(double seconds) {
   return std::to_string(whole / 3600) + " h " + std::to_string(whole % 3600 / 60) + " min";
 }
 
+std::string percent_text(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
+  return text;
+}
+
 Progress::Progress(Index total_steps, Index steps_per_epoch)
     : total_steps_(total_steps), steps_per_epoch_(steps_per_epoch), terminal_(isatty(STDOUT_FILENO) == 1) {}
 

@@ -12,6 +12,9 @@ class Progress {
  public:
   /// `images_per_step` and `total_steps` give the rate and the time left.
   Progress(Index total_steps, Index steps_per_epoch);
+  ~Progress() { finish(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   void set_total_steps(Index steps) { total_steps_ = steps; }
 
@@ -39,5 +42,8 @@ class Progress {
 
 /// "45 s", "3 min 20 s", "2 h 5 min".
 [[nodiscard]] std::string duration_text(double seconds);
+
+/// A share of 1 as "12.34 %".
+[[nodiscard]] std::string percent_text(double share);
 
 }  // namespace swav::resnet

@@ -4,11 +4,9 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -23,6 +21,7 @@
 #include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"
+#include "train/run_folder.hpp"
 #include "train/safe_text.hpp"
 
 namespace swav::resnet {
@@ -31,37 +30,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
-  return text;
-}
-
-// As a POSIX shell reads it back.
-std::string shell_word(const std::string& text) {
-  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("/._-+:,@%=", c) != nullptr; };
-  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
-  std::string quoted = "'";
-  for (const char letter : text) quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
-  return quoted + "'";
-}
-
-void require_no_other_run(const TrainOptions& options) {
-  detail::require(options.resume || options.overwrite || !has_checkpoint(options.output), "--output: ", options.output,
-                  " holds a run already; --resume to continue it, --overwrite to replace it, or another folder wanted");
-}
-
-// The folder exists afterwards and holds the run to resume, or none.
-void prepare_folder(const TrainOptions& options) {
-  const std::filesystem::path folder = options.output;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw FileError(options.output, "cannot be created (" + error.message() + ")");
-  if (options.resume) return;
-  for (const std::filesystem::path& old : {std::filesystem::path(checkpoint_path(folder)), folder / "report.html"})
-    if (std::filesystem::is_regular_file(old)) std::filesystem::remove(old);
-}
 
 // What "auto" means is the CPU's; a run that goes on elsewhere is to go on in the same precision.
 TrainOptions with_precision_resolved(TrainOptions options) {
@@ -79,10 +47,11 @@ class Run {
             options.data, options.data_dir,
             {.cache_bytes = std::size_t(options.cache_mib) << 20, .max_bad_share = options.max_bad_share})),
         learner_(options, data_.pretraining(), data_.normalization),
-        monitor_(options, learner_.steps_per_epoch()) {
+        monitor_(options, learner_.steps_per_epoch()),
+        position_(first_position(data_.pretraining())) {
     prepare_folder(options_);
-    position_.images = data_.pretraining().count();
-    if (options_.resume && has_checkpoint(folder_)) restore();
+    no_accuracies_ = why_no_accuracies(data_, image_counts(data_));
+    if (options_.resume && has_checkpoint(folder_)) position_ = restore_checkpoint(folder_, learner_, position_);
     const std::filesystem::path metrics = folder_ / "metrics.jsonl";
     const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
     log_.emplace(metrics, position_.step);
@@ -96,51 +65,53 @@ class Run {
   int go() {
     introduce();
     if (position_.step == 0) save();
-    {
-      // Not over the last evaluation: its checkpoint is written, a signal may end it at once.
-      const InterruptGuard interrupts;
-      train();
-    }
-    progress_->finish();
-    if (InterruptGuard::pending() != 0) {
-      if (saved_step_ != position_.step) save();
-      tell_stop("step");
-      return 128 + InterruptGuard::pending();
-    }
-    if (position_.step < learner_.total_steps()) tell_stop("--max-steps");
-    conclude();
-    return 0;
-  }
-
- private:
-  void train() {
     try {
-      while (true) {
-        if (due_for_evaluation()) evaluate();
-        if (finished() || InterruptGuard::pending() != 0) return;
-        step();
+      {
+        // Not over the last evaluation: its checkpoint is written, a signal may end it at once.
+        const InterruptGuard interrupts;
+        train();
       }
+      progress_->finish();
+      if (InterruptGuard::pending() != 0) {
+        if (saved_step_ != position_.step) save();
+        tell_stop("step");
+        return 128 + InterruptGuard::pending();
+      }
+      if (position_.step < learner_.total_steps()) tell_stop("--max-steps");
+      conclude();
+      return 0;
     } catch (const FileError&) {
-      // Too many images cannot be read: all are named, and the run can go on once they are mended.
-      warn_of_problems();
-      if (saved_step_ != position_.step) save();
+      stop_by_error();
       throw;
     }
   }
 
-  void restore() {
-    const Index images = position_.images;
-    position_ = restore_checkpoint(folder_, learner_);
-    detail::require(images == position_.images, "--data-dir: ", images, " images found, ", position_.images,
-                    " wanted, as when the checkpoint was written: their order depends on it");
+ private:
+  void train() {
+    while (true) {
+      if (due_for_evaluation()) evaluate();
+      if (finished() || InterruptGuard::pending() != 0) return;
+      step();
+    }
+  }
+
+  // Most often too many images cannot be read: all are named, and the run can go on once they are mended.
+  void stop_by_error() {
+    progress_->finish();
+    try {
+      warn_of_problems();
+      if (saved_step_ != position_.step) save();
+      tell_stop("step");
+    } catch (const FileError& error) {  // a second one, which is not to hide the first
+      progress_->message(error.what());
+    }
   }
 
   void introduce() {
     const ImageSource& images = data_.pretraining();
     std::printf("%s: %s; preset %s\n", printable(data_.name).c_str(), printable(images.describe()).c_str(),
                 options_.preset.c_str());
-    if (options_.evaluate && !data_.can_be_evaluated())
-      std::printf("no accuracies: they need training and test images with classes\n");
+    if (options_.evaluate && !no_accuracies_.empty()) std::printf("no accuracies: %s\n", no_accuracies_.c_str());
     std::printf("%s\n", learner_.network().describe().c_str());
     std::printf("%td steps of %d images, epochs of %td steps; %s; %d threads, %s; in %s\n", last_step(),
                 options_.batch_size, learner_.steps_per_epoch(),
@@ -161,8 +132,8 @@ class Run {
   }
 
   void tell_stop(const char* at) const {
-    std::printf("stopped at %s %td of %td; continue with: %s --resume --output %s\n", at, position_.step,
-                learner_.total_steps(), shell_word(program_).c_str(), shell_word(options_.output).c_str());
+    std::printf("stopped at %s %td of %td; continue with: %s\n", at, position_.step, learner_.total_steps(),
+                resume_command(program_, options_).c_str());
   }
 
   [[nodiscard]] Index epoch() const {
@@ -176,7 +147,7 @@ class Run {
   [[nodiscard]] bool finished() const { return position_.step >= last_step(); }
 
   [[nodiscard]] bool due_for_evaluation() const {
-    if (!options_.evaluate || !data_.can_be_evaluated() || options_.eval_interval == 0 || position_.step == 0 ||
+    if (!options_.evaluate || !no_accuracies_.empty() || options_.eval_interval == 0 || position_.step == 0 ||
         finished())
       return false;
     const Index interval = options_.eval_interval * learner_.steps_per_epoch();
@@ -252,7 +223,11 @@ class Run {
     Features features =
         extract_features(learner_.network(), learner_.precision(), data_, evaluation_size(data_, options_));
     warn_of_problems();
-    if (!data_.can_be_evaluated()) return features;
+    if (no_accuracies_.empty()) {
+      no_accuracies_ = why_no_accuracies(data_, image_counts(features));
+      if (!no_accuracies_.empty()) warn("no accuracies: " + no_accuracies_);
+    }
+    if (!no_accuracies_.empty()) return features;
     const Accuracies accuracies = evaluate_features(features.training, features.test, options_.threads);
     position_.evaluation_seconds += seconds_since(start);
     evaluated_step_ = position_.step;
@@ -262,8 +237,8 @@ class Run {
                                  .linear_accuracy = accuracies.linear,
                                  .training_seconds = position_.training_seconds,
                                  .evaluation_seconds = position_.evaluation_seconds});
-    progress_->message("epoch " + std::to_string(epoch()) + ": k-NN " + percent(accuracies.knn) + ", linear " +
-                       percent(accuracies.linear) + " after " + duration_text(position_.training_seconds) +
+    progress_->message("epoch " + std::to_string(epoch()) + ": k-NN " + percent_text(accuracies.knn) + ", linear " +
+                       percent_text(accuracies.linear) + " after " + duration_text(position_.training_seconds) +
                        " of training");
     return features;
   }
@@ -274,10 +249,14 @@ class Run {
                   checkpoint_path(folder_).c_str());
       return;
     }
-    if (data_.can_be_evaluated())
-      std::printf("evaluating: %s\n", evaluation_protocol(data_, evaluation_size(data_, options_)).c_str());
+    const ImageCounts counts = image_counts(data_);
+    if (no_accuracies_.empty())
+      std::printf("evaluating: %td training images, %td test images\n", counts.training, counts.test);
     std::fflush(stdout);
     const Features features = evaluate();
+    if (no_accuracies_.empty())
+      std::printf("measured by %s\n",
+                  evaluation_protocol(data_, evaluation_size(data_, options_), image_counts(features)).c_str());
     log_->sync();
     const std::string report = (folder_ / "report.html").string();
     write_report(report, {.options = options_,
@@ -287,6 +266,7 @@ class Run {
                           .history = read_metrics(folder_ / "metrics.jsonl"),
                           .training_seconds = position_.training_seconds,
                           .evaluation_seconds = position_.evaluation_seconds});
+    warn_of_problems();
     std::printf("training %.0f s, evaluation %.0f s\nreport: %s\n", position_.training_seconds,
                 position_.evaluation_seconds, report.c_str());
   }
@@ -300,6 +280,7 @@ class Run {
   RunPosition position_;
   std::optional<MetricsLog> log_;
   std::optional<Progress> progress_;
+  std::string no_accuracies_;  // why there are none; "" where there are
   double ln_k_ = 1;
   double seconds_per_step_ = 0;
   Index steps_here_ = 0;

@@ -1,6 +1,9 @@
 // Text for JSON by nlohmann's serialiser, for terminals byte by byte. In: any bytes. Out: text.
 #include "train/safe_text.hpp"
 
+#include <algorithm>
+#include <cctype>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 namespace swav::resnet {
@@ -8,6 +11,8 @@ namespace swav::resnet {
 std::string json_text(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
+
+bool is_utf8(const std::string& text) { return nlohmann::json::parse(json_text(text)) == text; }
 
 std::string printable(const std::string& text) {
   std::string safe;
@@ -23,6 +28,14 @@ std::string printable(const std::string& text) {
       safe += byte < 0x20 || byte == 0x7f || is_long_control ? '?' : text[i];
   }
   return safe;
+}
+
+std::string shell_word(const std::string& text) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("/._-+:,@%=", c) != nullptr; };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
+  std::string quoted = "'";
+  for (const char letter : text) quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return quoted + "'";
 }
 
 }  // namespace swav::resnet
