@@ -1,14 +1,22 @@
-// The bank and the loss on the device that a test is built for, with host matrices on both sides. In: SWAV_TEST_THRUST.
-// Out: swav::test::PrototypeBank and SwappedPredictionLoss.
+// The bank, the queue and the loss on the device that a test is built for, with host matrices on both sides.
+// In: SWAV_TEST_THRUST. Out: swav::test::PrototypeBank, EmbeddingQueue, SwappedPredictionLoss and its parts.
 #pragma once
 
 #include "devices.hpp"
 #include "swav/loss/swapped_prediction.hpp"
+#include "swav/prototypes/queue.hpp"
 #ifdef SWAV_TEST_THRUST
 #include "swav/backend/thrust/loss_passes.hpp"
 #endif
 
 namespace swav::test {
+
+template <class Scalar>
+using EmbeddingQueue = swav::EmbeddingQueue<Scalar, TestDevice>;
+template <class Scalar>
+using CodeSource = swav::CodeSource<Scalar, TestDevice>;
+template <class Scalar>
+using ViewCodes = swav::ViewCodes<Scalar, TestDevice>;
 
 #ifndef SWAV_TEST_THRUST
 
@@ -23,6 +31,8 @@ template <class Scalar, class Device = TestDevice>
 struct PrototypeBank : swav::PrototypeBank<Scalar, Device> {
   explicit PrototypeBank(const RowMatrix<Scalar>& weights, Device device = {})
       : swav::PrototypeBank<Scalar, Device>(on_device(weights), device) {}
+  PrototypeBank(const RowMatrix<Scalar>& weights, std::vector<Index> heads, Device device = {})
+      : swav::PrototypeBank<Scalar, Device>(on_device(weights), std::move(heads), device) {}
 };
 
 /// The memory of Thrust's host systems is the host's: views may be of it, matrices that come back are copied.
@@ -35,13 +45,14 @@ class SwappedPredictionLoss {
   explicit SwappedPredictionLoss(SwappedPredictionOptions options = {}, Device device = {})
       : base_(std::move(options), device) {}
 
-  Step operator()(MatrixView<const Scalar> z, const Bank& bank, Index views) {
+  Step operator()(MatrixView<const Scalar> z, const Bank& bank, Index views, const CodeSource<Scalar>& source = {}) {
     Step step;
-    step_into(z, bank, views, step);
+    step_into(z, bank, views, step, source);
     return step;
   }
-  void step_into(MatrixView<const Scalar> z, const Bank& bank, Index views, Step& step) {
-    base_.step_into(z, bank, views, step_);
+  void step_into(MatrixView<const Scalar> z, const Bank& bank, Index views, Step& step,
+                 const CodeSource<Scalar>& source = {}) {
+    base_.step_into(z, bank, views, step_, source);
     step.value = step_.value;
     step.grad_embeddings = on_host<Scalar>(step_.grad_embeddings);
     step.grad_prototypes = on_host<Scalar>(step_.grad_prototypes);
@@ -49,6 +60,12 @@ class SwappedPredictionLoss {
     step.prototypes_used = step_.prototypes_used;
   }
   double value(MatrixView<const Scalar> z, const Bank& bank, Index views) { return base_.value(z, bank, views); }
+  void codes_into(MatrixView<const Scalar> z, const Bank& bank, Index samples, ViewCodes<Scalar>& codes,
+                  EmbeddingQueue<Scalar>* queue = nullptr) {
+    base_.codes_into(z, bank, samples, codes, queue);
+  }
+  void set_temperature(double temperature) { base_.set_temperature(temperature); }
+  void set_epsilon(double epsilon) { base_.set_epsilon(epsilon); }
 
  private:
   swav::SwappedPredictionLoss<Scalar, Device> base_;

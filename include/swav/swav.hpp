@@ -20,4 +20,5 @@
 #include "swav/optim/schedule.hpp"
 #include "swav/optim/sgd.hpp"
 #include "swav/prototypes/bank.hpp"
+#include "swav/prototypes/queue.hpp"
 #include "swav/sinkhorn/sinkhorn.hpp"

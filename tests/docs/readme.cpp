@@ -59,6 +59,14 @@ TEST_CASE("README: an optimiser for the prototypes, and k-NN on features") {
               step.prototypes_used);
   // [loss]
 
+  const double from_the_batch = step.value;
+  // [queue]
+  swav::EmbeddingQueue<float> queue(/*views=*/2, dimension, {.length = 3840});  // before the first step
+  step = loss(z, bank, /*views=*/2, {.queue = &queue});                         // used once it is full
+  // [queue]
+  CHECK(step.value == from_the_batch);
+  CHECK(queue.filled() == rows);
+
   // [optim]
   swav::Sgd<float> sgd({.momentum = 0.9, .weight_decay = 1e-6, .larc = swav::LarcOptions{}},
                        {{.value = {bank.weights().data, bank.weights().size()},  // the network's tensors likewise

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "problems.hpp"
 
@@ -99,4 +100,20 @@ TEST_CASE("bad banks are named errors") {
     bank.weights()(2, 1) = bad;
     CHECK_THROWS_AS(bank.normalize(), swav::InvalidInput);
   }
+}
+
+TEST_CASE("heads are parts of one bank, which starts as one of all their prototypes would") {
+  const PrototypeBank<float> whole(12, 6, 3), parted(std::vector<Index>{5, 4, 3}, 6, 3);
+  CHECK(parted.prototypes() == 12);
+  CHECK(parted.head_prototypes() == std::vector<Index>{5, 4, 3});
+  CHECK(whole.head_prototypes() == std::vector<Index>{12});
+  CHECK(parted.head_first(0) == 0);
+  CHECK(parted.head_first(2) == 9);
+  CHECK(identical(weights_of(whole), weights_of(parted)));
+  const RowMatrix<float> rows = RowMatrix<float>::Ones(4, 3);
+  CHECK(PrototypeBank<float>(rows, {1, 3}).head_first(1) == 1);
+  for (const std::vector<Index>& heads : {std::vector<Index>{}, {4, 0}, {3}, {5, -1}})
+    CHECK_THROWS_AS(PrototypeBank<float>(rows, heads), swav::InvalidInput);
+  CHECK_THROWS_AS(PrototypeBank<float>(std::vector<Index>{3, 0}, 2, 1), swav::InvalidInput);
+  CHECK_THROWS_AS(PrototypeBank<float>(std::vector<Index>{}, 2, 1), swav::InvalidInput);
 }

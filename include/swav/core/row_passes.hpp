@@ -1,4 +1,4 @@
-// Normalisation of rows, as a backend gives it to the components. In: device memory. Out: device memory.
+// Row by row work, normalisation above all, as a backend gives it to the components. In: device memory. Out: device memory.
 #pragma once
 
 namespace swav {
@@ -15,6 +15,10 @@ namespace swav {
 ///     respect to x; 0 where |x| is 0.
 ///   convert(device, MatrixView<const From> from, MatrixView<To> to)
 ///     to_rc = To(from_rc); the two must not overlap.
+///   add(device, MatrixView<const A> rows, MatrixView<A> sums)
+///     sums_rc += rows_rc.
+///   clear(device, MatrixView<A> rows)
+///     rows_rc = 0.
 template <class Device>
 struct RowPasses;
 

@@ -33,9 +33,13 @@ struct SwappedPredictionOptions {
 
 namespace detail {
 
+inline void check_temperature(double temperature) {
+  require(std::isfinite(temperature) && temperature > 0, "SwappedPredictionOptions.temperature: ", temperature,
+          " found, a finite value > 0 wanted");
+}
+
 inline void check(const SwappedPredictionOptions& options) {
-  require(std::isfinite(options.temperature) && options.temperature > 0,
-          "SwappedPredictionOptions.temperature: ", options.temperature, " found, a finite value > 0 wanted");
+  check_temperature(options.temperature);
   require(!options.crops_for_assign.empty(),
           "SwappedPredictionOptions.crops_for_assign: no view found, at least one wanted");
   std::vector<int> sorted = options.crops_for_assign;

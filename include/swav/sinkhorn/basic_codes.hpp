@@ -27,6 +27,8 @@ class CodesSolver {
   CodesSolver(const SinkhornOptions& options, const Device& device, const Group& group)
       : options_(options), device_(device), group_(group) {}
 
+  void set_epsilon(double epsilon) { options_.epsilon = epsilon; }
+
   /// `out` gets the codes of the last out.rows rows.
   void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
     std::string fault;  // what is wrong here must be known to all before it is thrown

@@ -83,16 +83,27 @@ template <class Scalar>
   return options.tolerance.value_or(sizeof(Accumulator<Scalar>) < sizeof(double) ? 1e-6 : 1e-9);
 }
 
+inline void check_positive(double value, const char* name) {
+  require(std::isfinite(value) && value > 0, "SinkhornOptions.", name, ": ", value,
+          " found, a finite value > 0 wanted");
+}
+
+/// Whether `epsilon` may stand in these options.
+inline void check_epsilon(const SinkhornOptions& options, double epsilon) {
+  check_positive(epsilon, "epsilon");
+  // Below that, potentials are not as precise as rho is small.
+  const double least_rho = 1e-12 * epsilon;
+  for (const auto& [rho, name] : {std::pair(options.rho_a, "a"), std::pair(options.rho_b, "b")})
+    require(rho > 0 && rho >= least_rho, "SinkhornOptions.rho_", name, ": ", rho,
+            " found, a value > 0 and of at least ", least_rho, " (1e-12 epsilon) wanted");
+}
+
 inline void check(const SinkhornOptions& options) {
-  const auto positive = [](double value, const char* name) {
-    require(std::isfinite(value) && value > 0, "SinkhornOptions.", name, ": ", value,
-            " found, a finite value > 0 wanted");
-  };
-  positive(options.epsilon, "epsilon");
+  check_epsilon(options, options.epsilon);
   if (options.max_iterations)
     require(*options.max_iterations >= 1, "SinkhornOptions.max_iterations: ", *options.max_iterations,
             " found, 1 or more wanted");
-  if (options.tolerance) positive(*options.tolerance, "tolerance");
+  if (options.tolerance) check_positive(*options.tolerance, "tolerance");
   require(options.check_interval >= 1, "SinkhornOptions.check_interval: ", options.check_interval,
           " found, 1 or more wanted");
   if (options.relaxation)
@@ -102,11 +113,6 @@ inline void check(const SinkhornOptions& options) {
           "SinkhornOptions.epsilon_start_factor: ", options.epsilon_start_factor, " found, 1 or more wanted");
   require(options.epsilon_decay > 0 && options.epsilon_decay < 1,
           "SinkhornOptions.epsilon_decay: ", options.epsilon_decay, " found, a value in (0, 1) wanted");
-  // Below that, potentials are not as precise as rho is small.
-  const double least_rho = 1e-12 * options.epsilon;
-  for (const auto& [rho, name] : {std::pair(options.rho_a, "a"), std::pair(options.rho_b, "b")})
-    require(rho > 0 && rho >= least_rho, "SinkhornOptions.rho_", name, ": ", rho,
-            " found, a value > 0 and of at least ", least_rho, " (1e-12 epsilon) wanted");
   if (options.absorption_threshold)
     require(std::isfinite(*options.absorption_threshold) && *options.absorption_threshold > 1,
             "SinkhornOptions.absorption_threshold: ", *options.absorption_threshold,

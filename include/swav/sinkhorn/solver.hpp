@@ -40,6 +40,13 @@ class Sinkhorn {
 
   [[nodiscard]] const SinkhornOptions& options() const { return options_; }
 
+  /// Another epsilon from the next call on. Throws InvalidInput when it is out of range; nothing is changed then.
+  void set_epsilon(double epsilon) {
+    detail::check_epsilon(options_, epsilon);
+    options_.epsilon = epsilon;
+    codes_.set_epsilon(epsilon);
+  }
+
   /// Codes Q (B x K) from scores (B x K): with P = exp((S - max S)/epsilon) and u = 1, `max_iterations` times
   /// v_k = (1/K)/sum_b u_b P_bk, u_b = (1/B)/sum_k P_bk v_k; Q_bk = B u_b P_bk v_k (Caron et al. 2020, section 3.1 and
   /// appendix). Rows sum to 1; columns sum to B/K only at convergence, at 3 iterations 0.5 to 1.25 times that is usual.

@@ -72,6 +72,21 @@ struct RowPasses<BasicEigenDevice<Product>> {
     });
   }
 
+  template <class A>
+  static void add(const Device& device, MatrixView<const A> rows, MatrixView<A> sums) {
+    device.for_shares(rows.rows, [&](int, Index first, Index count) {
+      for (Index r = first; r < first + count; ++r)
+        detail::ArrayMap<A>(sums.row(r), sums.cols) += detail::ConstArrayMap<A>(rows.row(r), rows.cols);
+    });
+  }
+
+  template <class A>
+  static void clear(const Device& device, MatrixView<A> rows) {
+    device.for_shares(rows.rows, [&](int, Index first, Index count) {
+      for (Index r = first; r < first + count; ++r) detail::ArrayMap<A>(rows.row(r), rows.cols).setZero();
+    });
+  }
+
  private:
   template <class A>
   static A largest(const A* norms, Index count) {

@@ -88,6 +88,19 @@ struct RowPasses<ThrustDevice<Policy>> {
     });
   }
 
+  template <class A>
+  static void add(const Device& device, MatrixView<const A> rows, MatrixView<A> sums) {
+    detail::for_each_entry(device.policy(), rows.rows, rows.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      sums.data[r * sums.stride + c] += rows.data[r * rows.stride + c];
+    });
+  }
+
+  template <class A>
+  static void clear(const Device& device, MatrixView<A> rows) {
+    detail::for_each_entry(device.policy(), rows.rows, rows.cols,
+                           [=] SWAV_HOST_DEVICE(Index r, Index c) { rows.data[r * rows.stride + c] = A(0); });
+  }
+
   /// Part of the passes above; nvcc allows no lambdas of device code in private functions.
   template <class From>
   static Accumulator<From> norms_of(const Device& device, MatrixView<const From> rows, Accumulator<From>* norms) {
