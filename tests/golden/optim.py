@@ -28,6 +28,25 @@ def larc(value, gradient, weight_decay, trust=0.001, epsilon=1e-8):
     return (gradient + weight_decay * value) * (trust * w / (g + weight_decay * w + epsilon))
 
 
+def lars(weight_decay, momentum=0.9, trust=0.001):
+    """You et al. 2017, algorithm 1, with tensors written out; "plain" has neither decay nor a local rate."""
+    w = {n: torch.tensor(v.copy(), dtype=torch.float64) for n, v in start.items()}
+    m = {n: torch.zeros_like(v) for n, v in w.items()}
+    rows = []
+    for t in range(STEPS):
+        for n in w:
+            if n == "frozen" and t < FROZEN:
+                continue
+            g, decay = torch.from_numpy(gradients[n][t]), 0.0 if n == "plain" else weight_decay
+            local = 1.0
+            if n != "plain" and w[n].norm() > 0 and g.norm() > 0:
+                local = trust * w[n].norm() / (g.norm() + decay * w[n].norm())
+            m[n] = momentum * m[n] + rates[t] * local * (g + decay * w[n])
+            w[n] = w[n] - m[n]
+        rows.append(np.concatenate([v.numpy() for v in w.values()]))
+    return np.stack(rows)
+
+
 def run(make, weight_decay, change=None):
     p = {n: torch.tensor(v.copy(), dtype=torch.float64, requires_grad=True) for n, v in start.items()}
     groups = [{"params": [t], "weight_decay": 0.0 if n == "plain" or change else weight_decay} for n, t in p.items()]
@@ -60,6 +79,7 @@ write("optim.bin", {
     "rates": rates,
     "sgd": run(lambda g: torch.optim.SGD(g, lr=1, momentum=0.9), 0.05),
     "larc": run(lambda g: torch.optim.SGD(g, lr=1, momentum=0.9), 0.05, larc),
+    "lars": lars(0.05),
     "adamw": run(lambda g: torch.optim.AdamW(g, lr=1, betas=(0.9, 0.999), eps=1e-8), 0.05),
     "schedule": schedule(0.3, 4.8, 0.0048, 10, 40),
     "schedule_one": schedule(0.3, 0.6, 0.0006, 1, 7),

@@ -89,6 +89,7 @@ double largest_error(const Options& options, const std::string& trajectory) {
 
 const SgdOptions plain{.momentum = 0.9, .weight_decay = 0.05};
 const SgdOptions adaptive{.momentum = 0.9, .weight_decay = 0.05, .larc = LarcOptions{}};
+const SgdOptions adaptive_in_momentum{.momentum = 0.9, .weight_decay = 0.05, .lars = LarsOptions{}};
 const AdamWOptions adamw{.weight_decay = 0.05};
 
 /// Parameters of which one spans several blocks, with gradients that stay.
@@ -113,12 +114,14 @@ struct LargeProblem {
 TEST_CASE("20 steps equal PyTorch's in double, and the release's LARC") {
   CHECK(largest_error<double, Sgd<double>>(plain, "sgd") < 1e-12);
   CHECK(largest_error<double, Sgd<double>>(adaptive, "larc") < 1e-12);
+  CHECK(largest_error<double, Sgd<double>>(adaptive_in_momentum, "lars") < 1e-12);
   CHECK(largest_error<double, AdamW<double>>(adamw, "adamw") < 1e-12);
 }
 
 TEST_CASE("20 steps in float and 16-bit storage stay near those in double") {
   CHECK(largest_error<float, Sgd<float>>(plain, "sgd") < 1e-5);
   CHECK(largest_error<float, Sgd<float>>(adaptive, "larc") < 1e-5);
+  CHECK(largest_error<float, Sgd<float>>(adaptive_in_momentum, "lars") < 1e-5);
   CHECK(largest_error<float, AdamW<float>>(adamw, "adamw") < 1e-5);
   CHECK(largest_error<Eigen::half, Sgd<Eigen::half>>(plain, "sgd") < 2e-2);
   CHECK(largest_error<Eigen::bfloat16, AdamW<Eigen::bfloat16>>(adamw, "adamw") < 5e-2);
@@ -231,6 +234,9 @@ TEST_CASE("bad options and parameter lists are named") {
   CHECK_THROWS_AS(sgd({.weight_decay = infinity}), InvalidInput);
   CHECK_THROWS_AS(sgd({.larc = LarcOptions{.trust_coefficient = 0}}), InvalidInput);
   CHECK_THROWS_AS(sgd({.larc = LarcOptions{.epsilon = -1}}), InvalidInput);
+  CHECK_THROWS_AS(sgd({.lars = LarsOptions{.trust_coefficient = 0}}), InvalidInput);
+  CHECK_THROWS_WITH_AS(sgd({.larc = LarcOptions{}, .lars = LarsOptions{}}),
+                       "lars: found beside larc, one of them wanted", InvalidInput);
   const auto adam = [&](AdamWOptions options) { AdamW<float>(options, problem.parameters()); };
   CHECK_THROWS_AS(adam({.first_decay = 1}), InvalidInput);
   CHECK_THROWS_AS(adam({.second_decay = not_a_number}), InvalidInput);

@@ -1,4 +1,4 @@
-// Stochastic gradient descent with momentum, and with LARC if asked for, free of any backend.
+// Stochastic gradient descent with momentum, and with LARC or LARS if asked for, free of any backend.
 // In: parameters with their gradients, a rate a step. Out: updated parameters; momenta that can be saved.
 // Users include swav/optim/sgd.hpp, which adds the CPU backend.
 #pragma once
@@ -23,15 +23,23 @@ struct LarcOptions {
   double epsilon = 1e-8;
 };
 
+/// Layer-wise adaptive rates as their paper has them (You et al. 2017, algorithm 1): m = momentum m + rate
+/// trust_coefficient |w| / (|g| + weight_decay |w|) (g + weight_decay w), w -= m. The rate is in the momentum, so that
+/// it matters when it was. A parameter that does not adapt, or whose value or gradient has norm 0, has no local rate.
+struct LarsOptions {
+  double trust_coefficient = 0.001;
+};
+
 struct SgdOptions {
   double momentum = 0.9;
   double weight_decay = 1e-6;
   std::optional<LarcOptions> larc = {};
+  std::optional<LarsOptions> lars = {};  ///< at most one of the two
 };
 
 /// SGD as torch.optim.SGD without dampening: m = momentum m + g, w -= rate m, with g = gradient + weight_decay w,
-/// scaled by LARC's local rate where LARC is on and the parameter adapts. 16-bit parameters keep their momenta in
-/// float.
+/// scaled by LARC's or LARS's local rate where one is on and the parameter adapts. 16-bit parameters keep their momenta
+/// in float.
 template <class Scalar, class Device = EigenDevice>
 class Sgd {
  public:
@@ -50,10 +58,10 @@ class Sgd {
   double step(double learning_rate) {
     detail::require(std::isfinite(learning_rate) && learning_rate >= 0, "learning_rate: ", learning_rate,
                     " found, a finite number that is 0 or more wanted");
-    const double norm = list_.measure(device_, steps_, options_.larc.has_value());
-    for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p);
+    const double norm = list_.measure(device_, steps_, options_.larc.has_value() || options_.lars.has_value());
+    for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p, learning_rate);
     OptimPasses<Device>::sgd(device_, list_.blocks(), list_.parameters(), std::span<const UpdateRule>(list_.rules),
-                             momenta_.data(), options_.momentum, learning_rate);
+                             momenta_.data(), options_.momentum, options_.lars ? 1.0 : learning_rate);
     ++steps_;
     return norm;
   }
@@ -85,10 +93,15 @@ class Sgd {
       detail::require(std::isfinite(options.larc->epsilon) && options.larc->epsilon >= 0,
                       "larc.epsilon: ", options.larc->epsilon, " found, a finite number that is 0 or more wanted");
     }
+    if (options.lars)
+      detail::require(std::isfinite(options.lars->trust_coefficient) && options.lars->trust_coefficient > 0,
+                      "lars.trust_coefficient: ", options.lars->trust_coefficient,
+                      " found, a finite number above 0 wanted");
+    detail::require(!options.larc || !options.lars, "lars: found beside larc, one of them wanted");
     return options;
   }
 
-  [[nodiscard]] UpdateRule rule(std::size_t p) const {
+  [[nodiscard]] UpdateRule rule(std::size_t p, double learning_rate) const {
     const Parameter<Scalar>& parameter = list_.parameters()[p];
     UpdateRule rule;
     rule.frozen = list_.frozen(p, steps_);
@@ -101,6 +114,12 @@ class Sgd {
       else
         rule.gradient_scale =
             options_.larc->trust_coefficient * value / (gradient + rule.weight_decay * value + options_.larc->epsilon);
+    }
+    if (options_.lars) {
+      rule.gradient_scale = learning_rate;
+      const double value = list_.value_norms[p], gradient = list_.gradient_norms[p];
+      if (parameter.adapts && value > 0 && gradient > 0)
+        rule.gradient_scale *= options_.lars->trust_coefficient * value / (gradient + rule.weight_decay * value);
     }
     return rule;
   }

@@ -15,7 +15,7 @@ struct Parameter {
   VectorView<Scalar> value;
   VectorView<const Scalar> gradient;  ///< as many elements as `value`
   bool decays = true;                 ///< whether the optimiser's weight decay applies
-  bool adapts = true;                 ///< whether LARC, if chosen, may rescale its rate
+  bool adapts = true;                 ///< whether LARC or LARS, if chosen, may rescale its rate
   std::string name;                   ///< distinct among an optimiser's parameters: it names the state
   Index frozen_steps = 0;  ///< the gradient of the first so many steps is dropped: no update, no decay, no moments
 };

@@ -19,7 +19,7 @@ inline constexpr Index optim_block_size = 16384;
 /// What a step does with one parameter.
 struct UpdateRule {
   double weight_decay = 0;     ///< SGD: times the value, joins the gradient. AdamW: times the rate, shrinks the value
-  double gradient_scale = 1;   ///< SGD: the decayed gradient is multiplied by this (LARC's local rate)
+  double gradient_scale = 1;   ///< SGD: the decayed gradient is multiplied by this (a local rate)
   double step_size = 0;        ///< AdamW: the rate over the first moment's bias correction
   double root_correction = 1;  ///< AdamW: the root of the second moment's bias correction
   bool frozen = false;         ///< nothing is changed
