@@ -12,6 +12,8 @@
 #include "swav/core/row_passes.hpp"
 #include "swav/core/scalar_traits.hpp"
 #include "swav/crops/multi_crop.hpp"
+#include "swav/evaluate/clustering.hpp"
+#include "swav/evaluate/kmeans.hpp"
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
 #include "swav/evaluate/statistics.hpp"
