@@ -1,5 +1,5 @@
 // A checkpoint for torchvision. In: the folder that torchvision_loads.py names. Out: the checkpoint of a learner whose
-// network is torchvision's resnet18, and images with the features we make of them.
+// network is torchvision's resnet18 or 50, and images with the features we make of them.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -23,7 +23,7 @@ TEST_CASE("the checkpoint that torchvision loads is written") {
   for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
 
   TrainOptions options = tiny_options("", folder);
-  options.depth = 18;
+  options.depth = std::atoi(std::getenv("SWAV_DEPTH_FOR_TORCHVISION"));
   options.width = 64;
   options.stem = "imagenet";
   options.precision = "float32";

@@ -45,6 +45,16 @@ struct TrunkPlan {
   Index features;  ///< channels of the last stage
 };
 
+/// Calls visit(UnitPlan) for the stem, then each block's units and its downsample.
+template <class Visit>
+void for_each_unit(const TrunkPlan& plan, Visit&& visit) {
+  visit(plan.stem);
+  for (const BlockPlan& block : plan.blocks) {
+    for (const UnitPlan& unit : block.units) visit(unit);
+    if (block.downsample) visit(*block.downsample);
+  }
+}
+
 /// Throws InvalidInput for an architecture that does not exist.
 [[nodiscard]] TrunkPlan plan_trunk(const Architecture& architecture);
 

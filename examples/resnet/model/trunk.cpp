@@ -10,7 +10,7 @@ std::size_t bytes(const ChannelLayout& layout, Precision precision) { return lay
 
 TrunkParameters::TrunkParameters(const TrunkPlan& plan, Weights& weights, bool training) : plan_(plan) {
   const auto gradient = [&](NamedTensor& tensor) { return training ? tensor.gradient : std::span<float>(); };
-  const auto add = [&](const UnitPlan& unit) {
+  for_each_unit(plan, [&](const UnitPlan& unit) {
     NamedTensor& kernel = weights[unit.convolution + ".weight"];
     NamedTensor& scale = weights[unit.norm + ".weight"];
     NamedTensor& shift = weights[unit.norm + ".bias"];
@@ -18,12 +18,7 @@ TrunkParameters::TrunkParameters(const TrunkPlan& plan, Weights& weights, bool t
         {ConvolutionWeights(unit.convolution, unit.out, unit.in, unit.kernel, kernel.value, gradient(kernel)),
          NormParameters({unit.norm, scale.value, shift.value, weights[unit.norm + ".running_mean"].value,
                          weights[unit.norm + ".running_var"].value, gradient(scale), gradient(shift)})});
-  };
-  add(plan.stem);
-  for (const BlockPlan& block : plan.blocks) {
-    for (const UnitPlan& unit : block.units) add(unit);
-    if (block.downsample) add(*block.downsample);
-  }
+  });
 }
 
 Buffer* Trunk::activation(Program& program, const ChannelLayout& layout) const {

@@ -40,15 +40,10 @@ void fill_uniform(std::span<float> values, double bound, PhiloxStream& random) {
 }  // namespace
 
 Weights::Weights(const Architecture& architecture, const TrunkPlan& plan, std::uint64_t seed) {
-  const auto add_unit = [&](const UnitPlan& unit) {
+  for_each_unit(plan, [&](const UnitPlan& unit) {
     add(unit.convolution + ".weight", {unit.out, unit.in, unit.kernel, unit.kernel}, true);
     add_norm(unit.norm, unit.out);
-  };
-  add_unit(plan.stem);
-  for (const BlockPlan& block : plan.blocks) {
-    for (const UnitPlan& unit : block.units) add_unit(unit);
-    if (block.downsample) add_unit(*block.downsample);
-  }
+  });
   if (architecture.head) {
     add_linear("projection_head.0", architecture.head_hidden, plan.features);
     add_norm("projection_head.1", architecture.head_hidden);

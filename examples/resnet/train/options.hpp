@@ -24,6 +24,7 @@ struct TrainOptions {
   int depth = 10;
   int width = 16;
   std::string stem = "small";
+  std::string init = {};
   int hidden = 256;
   int embedding = 128;
 
@@ -106,6 +107,9 @@ void visit_options(Options& o, Visit&& visit) {
       OptionInfo{
           "Network", "--stem", "small: 3x3 stride 1; imagenet: 7x7 stride 2 and pooling", false, {"small", "imagenet"}},
       o.stem);
+  visit(OptionInfo{"Network", "--init",
+                   "Safetensors file to take the first weights from: of swav-train, torchvision or the SwAV release"},
+        o.init);
   visit(OptionInfo{"Network", "--hidden", "Hidden units of the projection head"}, o.hidden);
   visit(OptionInfo{"Network", "--embedding", "Dimension of the embeddings"}, o.embedding);
 

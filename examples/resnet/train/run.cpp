@@ -17,6 +17,7 @@
 #include "train/checkpoint.hpp"
 #include "train/collapse.hpp"
 #include "train/evaluation.hpp"
+#include "train/initial_weights.hpp"
 #include "train/interrupt.hpp"
 #include "train/learner.hpp"
 #include "train/metrics.hpp"
@@ -49,9 +50,12 @@ class Run {
         learner_(options, data_.pretraining(), data_.normalization),
         monitor_(options, learner_.steps_per_epoch()),
         position_(first_position(data_.pretraining())) {
+    const bool resuming = options_.resume && has_checkpoint(folder_);
+    if (!resuming && !options_.init.empty())
+      initial_weights_ = take_initial_weights(StoredNetwork(options_.init), learner_);
     prepare_folder(options_);
     no_accuracies_ = why_no_accuracies(data_, image_counts(data_));
-    if (options_.resume && has_checkpoint(folder_)) position_ = restore_checkpoint(folder_, learner_, position_);
+    if (resuming) position_ = restore_checkpoint(folder_, learner_, position_);
     const std::filesystem::path metrics = folder_ / "metrics.jsonl";
     const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
     log_.emplace(metrics, position_.step);
@@ -117,6 +121,7 @@ class Run {
                 options_.batch_size, learner_.steps_per_epoch(),
                 learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32", omp_get_max_threads(),
                 workers_text().c_str(), options_.output.c_str());
+    if (!initial_weights_.empty()) std::printf("%s\n", printable(initial_weights_).c_str());
     if (options_.resume && position_.step > 0)
       std::printf("resumed at step %td\n", position_.step);
     else if (options_.resume)
@@ -278,6 +283,7 @@ class Run {
   Learner learner_;
   CollapseMonitor monitor_;
   RunPosition position_;
+  std::string initial_weights_;
   std::optional<MetricsLog> log_;
   std::optional<Progress> progress_;
   std::string no_accuracies_;  // why there are none; "" where there are
