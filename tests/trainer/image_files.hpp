@@ -123,4 +123,16 @@ inline Bytes operator+(Bytes a, const Bytes& b) {
   return a;
 }
 
+/// With the end that a tar file has.
+inline void write_tar(const std::filesystem::path& path, const Bytes& members) {
+  std::filesystem::create_directories(path.parent_path());
+  write_bytes(path, members + Bytes(1024, 0));
+}
+
+/// Image `number` and its class as WebDataset stores them.
+inline Bytes sample(const std::string& key, int number, int label) {
+  return tar_member(key + (number % 2 == 0 ? ".jpg" : ".png"), small_file(number, label)) +
+         tar_member(key + ".cls", bytes_of(std::to_string(label)));
+}
+
 }  // namespace swav::test

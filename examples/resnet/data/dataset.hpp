@@ -70,8 +70,9 @@ struct Dataset {
 /// with a folder for each class (folders inside these belong to it), or of tar shards (tar_shard.hpp). `folder` has the
 /// parts train, val or test if there is one, and unlabeled if there is one, or is itself the training part. Files are
 /// numbered by their names' order; links are followed, and what begins with a dot is left out. Only the images that the
-/// network is trained on are cached. Throws FileError for a folder without images, with more than one kind of them, or
-/// with classes in val or test that train has not.
+/// network is trained on are cached. Throws FileError for a folder without images, with more than one kind of them,
+/// with parts under other names (part_names.hpp), with a link to a folder above it, or with classes in val or test that
+/// train has not.
 [[nodiscard]] Dataset load_image_folder(const std::filesystem::path& folder, const DiskOptions& options);
 
 }  // namespace swav::resnet

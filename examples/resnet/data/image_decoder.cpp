@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "data/buffers.hpp"
 #include "data/image_codecs.hpp"
 #include "data/orientation.hpp"
 #include "swav/io/file_error.hpp"
@@ -57,6 +58,7 @@ void make_room(Index height, Index width, Index possible, const std::string& nam
   out.height = height;
   out.width = width;
   out.channels = 3;
+  release_excess(out.pixels, static_cast<std::size_t>(height * width * 3));
   out.pixels.resize(static_cast<std::size_t>(height * width * 3));
 }
 

@@ -35,7 +35,8 @@ class ImageDecoder {
   ImageDecoder(ImageDecoder&&) noexcept;
   ImageDecoder& operator=(ImageDecoder&&) noexcept;
 
-  /// Decodes a whole JPEG or PNG file, told apart by its first bytes, into `out` of 3 channels, whose memory is reused.
+  /// Decodes a whole JPEG or PNG file, told apart by its first bytes, into `out` of 3 channels, whose memory is reused
+  /// (buffers.hpp says how much of it is kept).
   ///
   /// The pixels are those of Pillow's ImageOps.exif_transpose(image).convert("RGB"): grey is repeated, CMYK (inverted,
   /// as Adobe writes it) loses its black, palettes are looked up, transparency is dropped, EXIF's orientation applied.

@@ -6,6 +6,8 @@
 #include <span>
 #include <utility>
 
+#include "data/buffers.hpp"
+#include "swav/core/error.hpp"
 #include "swav/io/file_descriptor.hpp"
 #include "swav/io/file_error.hpp"
 
@@ -32,15 +34,21 @@ std::string StoredFiles::name(Index i) const {
 void StoredFiles::read(Index i, std::vector<std::uint8_t>& bytes) const {
   const Entry& entry = entries_[static_cast<std::size_t>(i)];
   const bool is_loose = entry.shard == no_shard;
-  detail::FileDescriptor file(is_loose ? entry.name : shards_[entry.shard], O_RDONLY);
-  const std::uint64_t length = file.length();
-  const std::uint64_t size = is_loose ? length : entry.size;
-  if (size > largest_file)
-    throw FileError(name(i),
-                    std::to_string(size) + " bytes found, " + std::to_string(largest_file) + " or fewer wanted");
-  bytes.resize(static_cast<std::size_t>(size));
-  if (!is_loose) file.seek(entry.offset);
-  file.read(std::as_writable_bytes(std::span(bytes)));
+  const std::string& path = is_loose ? entry.name : shards_[entry.shard];
+  try {
+    detail::FileDescriptor file(path, O_RDONLY);
+    const std::uint64_t length = file.length();
+    const std::uint64_t size = is_loose ? length : entry.size;
+    if (size > largest_file)
+      throw FileError(path, detail::concatenate(size, " bytes found, ", largest_file, " or fewer wanted"));
+    release_excess(bytes, static_cast<std::size_t>(size));
+    bytes.resize(static_cast<std::size_t>(size));
+    if (!is_loose) file.seek(entry.offset);
+    file.read(std::as_writable_bytes(std::span(bytes)));
+  } catch (const FileError& error) {
+    if (is_loose) throw;
+    throw FileError(name(i), std::string(error.what()).substr(path.size() + 2));  // the member, not its shard
+  }
 }
 
 }  // namespace swav::resnet

@@ -6,6 +6,7 @@
 
 #include "data/dataset.hpp"
 #include "data/image_names.hpp"
+#include "data/part_names.hpp"
 #include "data/tar_shard.hpp"
 #include "swav/core/error.hpp"
 #include "swav/io/file_error.hpp"
@@ -41,7 +42,8 @@ Listing list(const fs::path& folder) {
   for (const fs::directory_iterator end; !error && entry != end; entry.increment(error)) {
     const fs::path& path = entry->path();
     if (path.filename().string().starts_with('.')) continue;
-    if (is_folder(path))
+    std::error_code ignored;  // of links to nowhere, which are files that cannot be read
+    if (entry->is_directory(ignored))
       listing.folders.push_back(path);
     else if (is_image_extension(extension_of(path)))
       listing.images.push_back(path);
@@ -53,37 +55,69 @@ Listing list(const fs::path& folder) {
   return listing;
 }
 
-// The images of a class, which may have folders of their own.
-void add_images(const fs::path& folder, int depth, StoredFiles& files) {
-  constexpr int deepest = 32;
-  if (depth > deepest) throw FileError(folder.string(), "folders in folders without end: a link to one above?");
-  const Listing listing = list(folder);
-  for (const fs::path& image : listing.images) files.add(image.string());
-  for (const fs::path& inner : listing.folders) add_images(inner, depth + 1, files);
+// The name of the first folder or shard that says to hold such a part; "" where none does.
+std::string part_in(const Listing& listing, PartKind kind) {
+  for (const std::vector<fs::path>* paths : {&listing.folders, &listing.shards})
+    for (const fs::path& path : *paths)
+      if (part_kind(path.filename().string()) == kind) return path.filename().string();
+  return "";
 }
 
-constexpr const char* no_images = "no images in it, files *.jpg, *.jpeg, *.png or *.tar wanted";
+// Nobody is to train on held-out images because they are called other than expected.
+void require_one_part(const fs::path& folder, const Listing& listing) {
+  const std::string training = part_in(listing, PartKind::training), held_out = part_in(listing, PartKind::held_out);
+  if (!training.empty() && !held_out.empty())
+    throw FileError(folder.string(),
+                    training + " and " + held_out +
+                        " found, which would be trained on together: parts are wanted as folders train "
+                        "and val (or test) of --data-dir, and no such words in other names");
+}
+
+// The images of a class, which may have folders of their own. `above`: the folders that it is in.
+void add_images(const fs::path& folder, std::vector<fs::path>& above, StoredFiles& files) {
+  std::error_code error;
+  if (fs::is_symlink(folder, error))
+    for (const fs::path& outer : above)
+      if (fs::equivalent(folder, outer, error))
+        throw FileError(folder.string(), "a link to " + outer.string() + " found, in which it is itself");
+  const Listing listing = list(folder);
+  require_one_part(folder, listing);
+  for (const fs::path& image : listing.images) files.add(image.string());
+  above.push_back(folder);
+  for (const fs::path& inner : listing.folders) add_images(inner, above, files);
+  above.pop_back();
+}
+
+// Numbers in shards may have gaps: the classes are those that occur, each called by its number.
+void number_classes(Part& part) {
+  std::vector<int> numbers = part.labels;
+  std::ranges::sort(numbers);
+  numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
+  for (int& label : part.labels) label = static_cast<int>(std::ranges::lower_bound(numbers, label) - numbers.begin());
+  for (const int number : numbers) part.class_names.push_back(std::to_string(number));
+}
 
 Part scan_part(const fs::path& folder) {
   const Listing listing = list(folder);
   const int kinds = !listing.folders.empty() + !listing.images.empty() + !listing.shards.empty();
-  if (kinds == 0) throw FileError(folder.string(), no_images);
+  if (kinds == 0) throw FileError(folder.string(), "no images in it, files *.jpg, *.jpeg, *.png or *.tar wanted");
+  require_one_part(folder, listing);
   if (kinds > 1)
     throw FileError(folder.string(), "more than one kind of data found (folders, images, tar files), one wanted");
   Part part;
   for (const fs::path& image : listing.images) part.files->add(image.string());
   for (const fs::path& shard : listing.shards) index_tar_shard(shard.string(), *part.files, part.labels);
+  if (!listing.shards.empty()) number_classes(part);
+  std::vector<fs::path> above{folder};
   for (const fs::path& inner : listing.folders) {
     const Index before = part.files->count();
-    add_images(inner, 1, *part.files);
-    if (part.files->count() == before) throw FileError(inner.string(), no_images);
+    add_images(inner, above, *part.files);
+    if (part.files->count() == before)
+      throw FileError(inner.string(), "no images in it, files *.jpg, *.jpeg or *.png wanted");
     part.labels.resize(static_cast<std::size_t>(part.files->count()), static_cast<int>(part.class_names.size()));
     part.class_names.push_back(inner.filename().string());
   }
   if (part.files->count() == 0) throw FileError(folder.string(), "no images in its tar files");
-  if (part.class_names.empty() && !part.labels.empty())
-    for (int label = 0; label <= std::ranges::max(part.labels); ++label)
-      part.class_names.push_back(std::to_string(label));
   return part;
 }
 
@@ -98,6 +132,16 @@ void rename_classes(const fs::path& folder, const std::vector<std::string>& clas
       throw FileError(folder.string(), "class " + name + " found, one of the training images' classes wanted");
     label = known->second;
   }
+}
+
+// What stands beside train and is called nearly as a part is would be left out with nobody told.
+void require_known_parts(const fs::path& folder, bool has_test, bool has_unlabeled) {
+  const Listing listing = list(folder);
+  const std::string held_out = part_in(listing, PartKind::held_out), unlabeled = part_in(listing, PartKind::unlabeled);
+  if (!has_test && !held_out.empty())
+    throw FileError(folder.string(), held_out + " found beside train, a folder val or test wanted");
+  if (!has_unlabeled && !unlabeled.empty())
+    throw FileError(folder.string(), unlabeled + " found beside train, a folder unlabeled wanted");
 }
 
 std::unique_ptr<ImageSource> decoded(const fs::path& folder, Part part, const DiskOptions& options) {
@@ -119,6 +163,7 @@ Dataset load_image_folder(const fs::path& folder, const DiskOptions& options) {
     data.training = decoded(folder, std::move(part), options);
     return data;
   }
+  require_known_parts(folder, is_folder(test), is_folder(unlabeled));
   Part training = scan_part(folder / "train");
   data.class_names = training.class_names;
   data.training = decoded(folder / "train", std::move(training), is_folder(unlabeled) ? without_cache : options);

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "data/buffers.hpp"
+
 namespace swav::resnet {
 namespace {
 
@@ -43,6 +45,7 @@ int exif_orientation(std::span<const std::uint8_t> tiff) {
 }
 
 void turn_upright(DecodedImage& image, int orientation, std::vector<std::uint8_t>& scratch) {
+  release_excess(scratch, image.pixels.size());
   if (orientation == 1) return;
   // The stored image's axes, seen from the upright one: swapped, then either of them reversed.
   const bool swapped = orientation >= 5;

@@ -28,7 +28,7 @@ std::string_view field(const Block& header, std::size_t first, std::size_t size)
 }
 
 struct Member {
-  std::string name;
+  std::string name = {};
   char type = 0;
   std::uint64_t offset = 0;  // of its content
   std::uint64_t size = 0;
@@ -38,14 +38,14 @@ class TarReader {
  public:
   explicit TarReader(const std::string& path) : path_(path), file_(path, O_RDONLY), length_(file_.length()) {}
 
-  /// The next member that is neither a long name nor an extended header; none at the end.
+  /// The next member that is no header of others; none at the end.
   std::optional<Member> next() {
     std::string long_name;
     std::optional<std::uint64_t> long_size;
     Block header;
     while (read_header(header)) {
       Member member{.type = header[156], .offset = position_, .size = number(header, 124, 12)};
-      if (long_size && member.type != 'L' && member.type != 'x') member.size = *long_size;
+      if (long_size && std::string_view("LKxg").find(member.type) == std::string_view::npos) member.size = *long_size;
       if (member.size > length_ - position_)
         fail("truncated: the member at byte ", member.offset - block, " has ", member.size, " bytes, ",
              length_ - position_, " are there");
@@ -55,6 +55,8 @@ class TarReader {
         long_name.resize(std::min(long_name.size(), long_name.find('\0')));
       } else if (member.type == 'x') {
         read_extensions(content(member, longest_text), long_name, long_size);
+      } else if (member.type == 'K' || member.type == 'g') {
+        continue;  // a link's long target; what holds for all members
       } else if (member.type == 'S') {
         fail("the member at byte ", member.offset - block, " is sparse, a whole file wanted");
       } else {
@@ -158,6 +160,16 @@ class TarReader {
   std::uint64_t position_ = 0;
 };
 
+// Whether the member or a folder that it is in begins with a dot, as in ".cache/a.jpg" and not in "./a.jpg".
+bool is_hidden(std::string_view name) {
+  while (!name.empty()) {
+    const std::string_view part = name.substr(0, name.find('/'));
+    if (part.starts_with('.') && part != "." && part != "..") return true;
+    name.remove_prefix(std::min(part.size() + 1, name.size()));
+  }
+  return false;
+}
+
 int class_of(TarReader& tar, const Member& member) {
   constexpr int most = 999'999;
   const std::string text = tar.content(member, 64);
@@ -196,14 +208,17 @@ void index_tar_shard(const std::string& path, StoredFiles& files, std::vector<in
   };
   while (std::optional<Member> member = tar.next()) {
     const bool is_file = member->type == '0' || member->type == '\0' || member->type == '7';
+    const bool is_link = member->type == '1' || member->type == '2';
     const std::size_t base = member->name.rfind('/') + 1;
-    if (!is_file || member->name.size() == base || member->name[base] == '.') continue;
+    if (!(is_file || is_link) || member->name.size() == base || is_hidden(member->name)) continue;
     const std::size_t dot = std::min(member->name.find('.', base), member->name.size());
+    const std::string extension = lower_case(member->name.substr(dot));
+    if (is_link && (extension == ".cls" || is_image_extension(extension)))
+      tar.fail(member->name, ": a link found, a file wanted (tar --dereference --hard-dereference)");
     if (const std::string key = member->name.substr(0, dot); key != sample.key) {
       finish();
       sample.key = key;
     }
-    const std::string extension = lower_case(member->name.substr(dot));
     if (extension == ".cls") {
       sample.label = class_of(tar, *member);
     } else if (is_image_extension(extension)) {
