@@ -1,7 +1,8 @@
-// The bank, the queue and the loss on the device that a test is built for, with host matrices on both sides.
-// In: SWAV_TEST_THRUST. Out: swav::test::PrototypeBank, EmbeddingQueue, SwappedPredictionLoss and its parts.
+// The queue and the loss on the device that a test is built for, with host matrices on both sides. In:
+// SWAV_TEST_THRUST. Out: swav::test::EmbeddingQueue, SwappedPredictionLoss and its parts, the PrototypeBank it takes.
 #pragma once
 
+#include "device_bank.hpp"
 #include "devices.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 #include "swav/prototypes/queue.hpp"
@@ -21,19 +22,9 @@ using ViewCodes = swav::ViewCodes<Scalar, TestDevice>;
 #ifndef SWAV_TEST_THRUST
 
 template <class Scalar, class Device = TestDevice>
-using PrototypeBank = swav::PrototypeBank<Scalar, Device>;
-template <class Scalar, class Device = TestDevice>
 using SwappedPredictionLoss = swav::SwappedPredictionLoss<Scalar, Device>;
 
 #else
-
-template <class Scalar, class Device = TestDevice>
-struct PrototypeBank : swav::PrototypeBank<Scalar, Device> {
-  explicit PrototypeBank(const RowMatrix<Scalar>& weights, Device device = {})
-      : swav::PrototypeBank<Scalar, Device>(on_device(weights), device) {}
-  PrototypeBank(const RowMatrix<Scalar>& weights, std::vector<Index> heads, Device device = {})
-      : swav::PrototypeBank<Scalar, Device>(on_device(weights), std::move(heads), device) {}
-};
 
 /// The memory of Thrust's host systems is the host's: views may be of it, matrices that come back are copied.
 template <class Scalar, class Device = TestDevice>
@@ -54,8 +45,8 @@ class SwappedPredictionLoss {
                  const CodeSource<Scalar>& source = {}) {
     base_.step_into(z, bank, views, step_, source);
     step.value = step_.value;
-    step.grad_embeddings = on_host<Scalar>(step_.grad_embeddings);
-    step.grad_prototypes = on_host<Scalar>(step_.grad_prototypes);
+    to_host<Scalar>(step_.grad_embeddings, step.grad_embeddings);
+    to_host<Scalar>(step_.grad_prototypes, step.grad_prototypes);
     step.codes_entropy = step_.codes_entropy;
     step.prototypes_used = step_.prototypes_used;
   }

@@ -24,7 +24,6 @@ namespace swav::test {
 using TestDevice = EigenDevice;
 inline TestDevice test_device(int threads) { return TestDevice(threads); }
 inline constexpr int slowness = 1;  // random problems are fewer by this
-inline constexpr bool allocates_once = true;
 
 template <class Scalar>
 using Sinkhorn = swav::Sinkhorn<Scalar>;
@@ -43,7 +42,6 @@ const RowMatrix<T>& on_host(const RowMatrix<T>& matrix) {
 using TestDevice = ThrustDevice<std::remove_cvref_t<decltype(thrust::SWAV_TEST_THRUST::par)> >;
 inline TestDevice test_device(int) { return TestDevice(); }
 inline constexpr int slowness = 20;
-inline constexpr bool allocates_once = false;  // Thrust's algorithms take temporary memory of their own
 
 template <class T>
 using DeviceMatrix = typename TestDevice::template Matrix<T>;
@@ -52,10 +50,16 @@ template <class T>
 DeviceMatrix<T> on_device(const RowMatrix<T>& matrix) {
   return DeviceMatrix<T>(MatrixView<const T>(matrix));
 }
+/// Into a host matrix, which is resized only when its shape differs.
+template <class T>
+void to_host(const DeviceMatrix<T>& matrix, RowMatrix<T>& host) {
+  host.resize(matrix.rows(), matrix.cols());
+  matrix.copy_to(MatrixView<T>(host));
+}
 template <class T>
 RowMatrix<T> on_host(const DeviceMatrix<T>& matrix) {
-  RowMatrix<T> copy(matrix.rows(), matrix.cols());
-  matrix.copy_to(MatrixView<T>(copy));
+  RowMatrix<T> copy;
+  to_host(matrix, copy);
   return copy;
 }
 

@@ -208,7 +208,6 @@ TEST_CASE("temperature and epsilon may change from call to call") {
 }
 
 TEST_CASE("a step with a full queue, several heads and a momentum encoder allocates nothing after the first") {
-  if (!allocates_once) return;
   const Problem problem = make_problem(10, 40, 8, 3, 7), target = make_problem(10, 40, 8, 2, 8);
   const PrototypeBank<double> bank(problem.c, {25, 15}), target_bank(target.c, {25, 15});
   EmbeddingQueue<double> queue(2, 8, {.length = 20});

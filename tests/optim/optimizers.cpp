@@ -11,16 +11,36 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
 #include "swav/optim/adamw.hpp"
 #include "swav/optim/schedule.hpp"
 #include "swav/optim/sgd.hpp"
+#ifdef SWAV_TEST_THRUST
+#include "swav/backend/thrust/optim_passes.hpp"
+#endif
 
 namespace {
 
-using namespace swav;
+using swav::Accumulator;
+using swav::AdamWOptions;
+using swav::Index;
+using swav::InvalidInput;
+using swav::LarcOptions;
+using swav::LarsOptions;
+using swav::Parameter;
+using swav::RowMatrix;
+using swav::SgdOptions;
+using swav::StateBuffer;
+using swav::warmup_cosine;
+using swav::WarmupCosine;
 using namespace swav::test;
+
+template <class Scalar>
+using Sgd = swav::Sgd<Scalar, TestDevice>;
+template <class Scalar>
+using AdamW = swav::AdamW<Scalar, TestDevice>;
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -160,10 +180,10 @@ TEST_CASE_TEMPLATE("a run that is saved and resumed equals an uninterrupted one 
 
 TEST_CASE("the number of threads changes no bit, and a step allocates nothing") {
   LargeProblem<float> one(2), three(2);
-  Sgd<float> alone(adaptive, one.parameters(), EigenDevice(1));
-  Sgd<float> together(adaptive, three.parameters(), EigenDevice(3));
-  AdamW<float> alone_adamw(adamw, one.parameters(), EigenDevice(1));
-  AdamW<float> together_adamw(adamw, three.parameters(), EigenDevice(3));
+  Sgd<float> alone(adaptive, one.parameters(), test_device(1));
+  Sgd<float> together(adaptive, three.parameters(), test_device(3));
+  AdamW<float> alone_adamw(adamw, one.parameters(), test_device(1));
+  AdamW<float> together_adamw(adamw, three.parameters(), test_device(3));
   const long before = allocations();
   for (int step = 0; step < 3; ++step) {
     alone.step(0.1);

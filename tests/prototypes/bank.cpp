@@ -1,7 +1,7 @@
 // The prototype bank: where it starts, that seeds repeat, that rows are unit, what it refuses. In: nothing. Out:
 // checks.
 #define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // results are [[nodiscard]]
-#include "swav/prototypes/bank.hpp"
+#include "device_bank.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,10 +13,8 @@
 
 namespace {
 
-using swav::EigenDevice;
 using swav::Index;
 using swav::MatrixView;
-using swav::PrototypeBank;
 using swav::RowMatrix;
 using namespace swav::test;
 
@@ -53,8 +51,8 @@ TEST_CASE_TEMPLATE("a new bank has unit rows of uniform entries", Scalar, float,
 TEST_CASE_TEMPLATE("a seed fixes the bank, at any thread count, and seeds differ", Scalar, float, double,
                    Eigen::bfloat16) {
   const RowMatrix<double> weights = weights_of(PrototypeBank<Scalar>(40, 16, 5));
-  CHECK(identical(weights_of(PrototypeBank<Scalar>(40, 16, 5, EigenDevice(1))), weights));
-  CHECK(identical(weights_of(PrototypeBank<Scalar>(40, 16, 5, EigenDevice(3))), weights));
+  CHECK(identical(weights_of(PrototypeBank<Scalar>(40, 16, 5, test_device(1))), weights));
+  CHECK(identical(weights_of(PrototypeBank<Scalar>(40, 16, 5, test_device(3))), weights));
   CHECK_FALSE(identical(weights_of(PrototypeBank<Scalar>(40, 16, 6)), weights));
   // The first prototypes do not depend on how many there are.
   const RowMatrix<double> more = weights_of(PrototypeBank<Scalar>(60, 16, 5));

@@ -4,6 +4,7 @@
 
 #include "swav/backend/thrust/device.hpp"
 #include "swav/backend/thrust/loss_passes.hpp"
+#include "swav/backend/thrust/optim_passes.hpp"
 #include "swav/backend/thrust/row_passes.hpp"
 #include "swav/backend/thrust/sinkhorn_passes.hpp"
 #include "swav/backend/thrust/transport_passes.hpp"

@@ -13,6 +13,8 @@ namespace swav {
 ///   normalize_gradient(device, MatrixView<const A> unit, const A* norms, MatrixView<A> gradient)
 ///     With g the gradient with respect to unit = x/|x|, in place: g := (g - (g . unit) unit)/|x|, the gradient with
 ///     respect to x; 0 where |x| is 0.
+///   copy_in(device, MatrixView<const T> host, MatrixView<T> to)
+///     From host memory to the device's.
 ///   convert(device, MatrixView<const From> from, MatrixView<To> to)
 ///     to_rc = To(from_rc); the two must not overlap.
 ///   add(device, MatrixView<const A> rows, MatrixView<A> sums)

@@ -32,7 +32,7 @@ class AdamW {
   /// Moments start at zero. Throws InvalidInput on options out of range and on the parameter lists that Parameter's
   /// description excludes.
   AdamW(AdamWOptions options, std::vector<Parameter<Scalar>> parameters, Device device = Device{})
-      : options_(checked(options)), device_(std::move(device)), list_(std::move(parameters)) {
+      : options_(checked(options)), device_(std::move(device)), list_(std::move(parameters), device_) {
     first_ = list_.make_moments(device_, first_storage_);
     second_ = list_.make_moments(device_, second_storage_);
   }
@@ -47,7 +47,8 @@ class AdamW {
     for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p, learning_rate);
     OptimPasses<Device>::adamw(device_, list_.blocks(), list_.parameters(), std::span<const UpdateRule>(list_.rules),
                                first_.data(), second_.data(),
-                               AdamDecay{options_.first_decay, options_.second_decay, options_.epsilon}, learning_rate);
+                               AdamDecay{options_.first_decay, options_.second_decay, options_.epsilon}, learning_rate,
+                               list_.workspace);
     ++steps_;
     return norm;
   }

@@ -48,7 +48,7 @@ class Sgd {
   /// Momenta start at zero. Throws InvalidInput on options out of range and on the parameter lists that Parameter's
   /// description excludes.
   Sgd(SgdOptions options, std::vector<Parameter<Scalar>> parameters, Device device = Device{})
-      : options_(checked(options)), device_(std::move(device)), list_(std::move(parameters)) {
+      : options_(checked(options)), device_(std::move(device)), list_(std::move(parameters), device_) {
     momenta_ = list_.make_moments(device_, storage_);
   }
 
@@ -61,7 +61,7 @@ class Sgd {
     const double norm = list_.measure(device_, steps_, options_.larc.has_value() || options_.lars.has_value());
     for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p, learning_rate);
     OptimPasses<Device>::sgd(device_, list_.blocks(), list_.parameters(), std::span<const UpdateRule>(list_.rules),
-                             momenta_.data(), options_.momentum, options_.lars ? 1.0 : learning_rate);
+                             momenta_.data(), options_.momentum, options_.lars ? 1.0 : learning_rate, list_.workspace);
     ++steps_;
     return norm;
   }

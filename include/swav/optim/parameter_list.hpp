@@ -23,7 +23,7 @@ class ParameterList {
  public:
   using Moment = Accumulator<Scalar>;
 
-  explicit ParameterList(std::vector<Parameter<Scalar>> parameters) : parameters_(std::move(parameters)) {
+  ParameterList(std::vector<Parameter<Scalar>> parameters, const Device& device) : parameters_(std::move(parameters)) {
     require(!parameters_.empty(), "parameters: an empty list found, at least one parameter wanted");
     std::unordered_set<std::string> names;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
@@ -45,6 +45,7 @@ class ParameterList {
     gradient_norms.resize(parameters_.size());
     value_sums_.resize(blocks_.size());
     gradient_sums_.resize(blocks_.size());
+    workspace.load(device, blocks(), this->parameters());
   }
 
   [[nodiscard]] std::span<const Parameter<Scalar>> parameters() const { return parameters_; }
@@ -79,7 +80,7 @@ class ParameterList {
   /// finite.
   double measure(const Device& device, Index step, bool with_values) {
     OptimPasses<Device>::squares(device, blocks(), parameters(), with_values ? value_sums_.data() : nullptr,
-                                 gradient_sums_.data());
+                                 gradient_sums_.data(), workspace);
     std::fill(value_norms.begin(), value_norms.end(), 0.0);
     std::fill(gradient_norms.begin(), gradient_norms.end(), 0.0);
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
@@ -101,6 +102,7 @@ class ParameterList {
     return std::sqrt(total);
   }
 
+  typename OptimPasses<Device>::template Workspace<Scalar> workspace;
   std::vector<UpdateRule> rules;       ///< one a parameter, set by the optimiser before each update
   std::vector<double> value_norms;     ///< one a parameter, by measure()
   std::vector<double> gradient_norms;  ///< one a parameter, by measure()

@@ -33,17 +33,19 @@ struct AdamDecay {
 };
 
 /// Static functions that a backend provides, for every Scalar with T = Accumulator<Scalar>:
+///   Workspace<Scalar>, with load(device, blocks, parameters): what the backend keeps of them, before the first pass
 ///   clear<T>(device, T* moments, Index count)                       moments to zero
-///   squares<Scalar>(device, blocks, parameters, of_values, of_gradients)
+///   squares<Scalar>(device, blocks, parameters, of_values, of_gradients, workspace)
 ///       each block's sum of squares in double into of_gradients[block], and, unless it is null, of_values[block]
-///   sgd<Scalar>(device, blocks, parameters, rules, T* const* momenta, momentum, learning_rate)
+///   sgd<Scalar>(device, blocks, parameters, rules, T* const* momenta, momentum, learning_rate, workspace)
 ///       g = gradient_scale (gradient + weight_decay value); momenta = momentum momenta + g; value -= learning_rate
 ///       momenta
-///   adamw<Scalar>(device, blocks, parameters, rules, T* const* first, T* const* second, decay, learning_rate)
+///   adamw<Scalar>(device, blocks, parameters, rules, T* const* first, T* const* second, decay, learning_rate,
+///   workspace)
 ///       value -= learning_rate weight_decay value; first and second moments move towards gradient and its square;
 ///       value -= step_size first / (sqrt(second) / root_correction + epsilon)
-/// blocks, parameters and rules are spans; momenta, first and second hold one pointer a parameter. Each reads and
-/// writes every element once and allocates nothing.
+/// blocks, parameters and rules are spans; momenta, first and second hold one pointer a parameter; all of these, and
+/// the sums of squares, are in host memory. Each reads and writes every element once and allocates nothing.
 template <class Device>
 struct OptimPasses;
 

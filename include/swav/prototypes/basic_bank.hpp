@@ -34,12 +34,16 @@ class PrototypeBank {
         head_prototypes_(std::move(head_prototypes)),
         weights_(total(head_prototypes_), checked(dimension, "dimension")) {
     const double bound = 1.0 / std::sqrt(static_cast<double>(dimension));
-    MatrixView<Scalar> view(weights_);
-    for (Index k = 0; k < view.rows; ++k) {
+    std::vector<Scalar> entries;  // made by the host, so that they are the same on every device
+    const Index rows = MatrixView<const Scalar>(weights_).rows;
+    entries.reserve(static_cast<std::size_t>(rows * dimension));
+    for (Index k = 0; k < rows; ++k) {
       PhiloxStream random(seed, static_cast<std::uint64_t>(k));
       for (Index d = 0; d < dimension; ++d)
-        view(k, d) = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(random.uniform(-bound, bound)));
+        entries.push_back(static_cast<Scalar>(static_cast<Accumulator<Scalar>>(random.uniform(-bound, bound))));
     }
+    RowPasses<Device>::copy_in(device_, MatrixView<const Scalar>(entries.data(), rows, dimension),
+                               MatrixView<Scalar>(weights_));
     normalize();
   }
 

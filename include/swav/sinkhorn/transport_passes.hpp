@@ -51,7 +51,7 @@ struct PlanSums {
 /// rho/(rho + epsilon) of the side that is updated (1: balanced), `omega` the relaxation. A mass 0 has potential -inf.
 /// What several processes must add up, a pass leaves in the workspace's column_sums or base_g, or returns.
 ///
-///   device_for(device, entries) -> Device: with no more threads than so many entries are worth
+///   device_for(device, entries) -> Device or const Device&: with no more threads than so many entries are worth
 ///   load_masses(device, masses or empty, size, missing, buffer) -> MassSummary
 ///   copy_in(device, host, size, buffer), copy_out(device, buffer, size, host)
 ///   fill(device, buffer, size, value), negate, scale(..., factor), shift(..., amount): of one buffer

@@ -365,7 +365,7 @@ class TransportProblem {
   Workspace& workspace_;
   L all_rows_{};  // of all processes; set before rows_ is
   CostRows rows_;
-  Device device_;
+  decltype(Passes::device_for(std::declval<const Device&>(), Index{})) device_;
   CostSummary<L> summary_;
   L mass_{}, mass_b_{}, scale_{1};  // of all processes
   bool warm_, reduced_ = false, solvable_ = true;

@@ -41,6 +41,11 @@ template <class Product>
 struct OptimPasses<BasicEigenDevice<Product>> {
   using Device = BasicEigenDevice<Product>;
 
+  template <class Scalar>
+  struct Workspace {
+    void load(const Device&, std::span<const ParameterBlock>, std::span<const Parameter<Scalar>>) {}
+  };
+
   template <class T>
   static void clear(const Device& device, T* moments, Index count) {
     device.for_shares(count, [&](int, Index first, Index share) { std::fill_n(moments + first, share, T(0)); });
@@ -48,7 +53,8 @@ struct OptimPasses<BasicEigenDevice<Product>> {
 
   template <class Scalar>
   static void squares(const Device& device, std::span<const ParameterBlock> blocks,
-                      std::span<const Parameter<Scalar>> parameters, double* of_values, double* of_gradients) {
+                      std::span<const Parameter<Scalar>> parameters, double* of_values, double* of_gradients,
+                      Workspace<Scalar>&) {
     for_blocks(device, blocks, [&](std::size_t b, const ParameterBlock& block, std::size_t p) {
       of_gradients[b] = detail::sum_of_squares(parameters[p].gradient.data + block.first, block.count);
       if (of_values != nullptr)
@@ -59,7 +65,7 @@ struct OptimPasses<BasicEigenDevice<Product>> {
   template <class Scalar>
   static void sgd(const Device& device, std::span<const ParameterBlock> blocks,
                   std::span<const Parameter<Scalar>> parameters, std::span<const UpdateRule> rules,
-                  Accumulator<Scalar>* const* momenta, double momentum, double learning_rate) {
+                  Accumulator<Scalar>* const* momenta, double momentum, double learning_rate, Workspace<Scalar>&) {
     using T = Accumulator<Scalar>;
     for_blocks(device, blocks, [&](std::size_t, const ParameterBlock& block, std::size_t p) {
       if (rules[p].frozen) return;
@@ -81,7 +87,7 @@ struct OptimPasses<BasicEigenDevice<Product>> {
   static void adamw(const Device& device, std::span<const ParameterBlock> blocks,
                     std::span<const Parameter<Scalar>> parameters, std::span<const UpdateRule> rules,
                     Accumulator<Scalar>* const* first_moments, Accumulator<Scalar>* const* second_moments,
-                    AdamDecay decay, double learning_rate) {
+                    AdamDecay decay, double learning_rate, Workspace<Scalar>&) {
     using T = Accumulator<Scalar>;
     for_blocks(device, blocks, [&](std::size_t, const ParameterBlock& block, std::size_t p) {
       if (rules[p].frozen) return;

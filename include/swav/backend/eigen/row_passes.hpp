@@ -63,6 +63,11 @@ struct RowPasses<BasicEigenDevice<Product>> {
     });
   }
 
+  template <class T>
+  static void copy_in(const Device&, MatrixView<const T> host, MatrixView<T> to) {
+    for (Index r = 0; r < host.rows; ++r) std::copy_n(host.row(r), host.cols, to.row(r));
+  }
+
   template <class From, class To>
   static void convert(const Device& device, MatrixView<const From> from, MatrixView<To> to) {
     device.for_shares(from.rows, [&](int, Index first, Index count) {

@@ -4,6 +4,7 @@
 #include <thrust/copy.h>
 #include <thrust/memory.h>
 
+#include <cstddef>
 #include <new>
 #include <utility>
 
@@ -102,7 +103,8 @@ class ThrustMatrix {
 
 /// Any system of Thrust as a device: ThrustDevice(thrust::omp::par), of thrust::cpp, thrust::omp, thrust::tbb or
 /// thrust::cuda. Its passes are Thrust's algorithms over fused iterators: nothing of the size of a matrix is stored
-/// between them, and the arithmetic is the same on every system.
+/// between them, and the arithmetic is the same on every system. A device keeps memory for what reductions leave in
+/// between; each copy has its own, so that a component, which holds a copy, allocates nothing after its first call.
 template <class Policy>
 class ThrustDevice {
  public:
@@ -113,11 +115,34 @@ class ThrustDevice {
 
   ThrustDevice() = default;
   explicit ThrustDevice(const Policy& policy) : policy_(policy) {}
+  ThrustDevice(const ThrustDevice& other) : policy_(other.policy_) {}
+  ThrustDevice& operator=(const ThrustDevice& other) {
+    policy_ = other.policy_;
+    return *this;
+  }
 
   [[nodiscard]] const Policy& policy() const { return policy_; }
 
+  /// Uninitialised room for `count` elements that a reduction works in, or that a pass without a workspace does; valid
+  /// until the next call of the same name. Not for two threads at once.
+  template <class T>
+  [[nodiscard]] T* reduction_scratch(Index count) const {
+    return room<T>(reduction_scratch_, count);
+  }
+  template <class T>
+  [[nodiscard]] T* pass_scratch(Index count) const {
+    return room<T>(pass_scratch_, count);
+  }
+
  private:
-  Policy policy_;
+  template <class T>
+  static T* room(Buffer<std::max_align_t>& buffer, Index count) {
+    constexpr auto unit = static_cast<Index>(sizeof(std::max_align_t));
+    return reinterpret_cast<T*>(buffer.reserve((count * static_cast<Index>(sizeof(T)) + unit - 1) / unit));
+  }
+
+  Policy policy_{};
+  mutable Buffer<std::max_align_t> reduction_scratch_, pass_scratch_;
 };
 
 }  // namespace swav

@@ -4,7 +4,6 @@
 
 #include <thrust/copy.h>
 #include <thrust/functional.h>
-#include <thrust/reduce.h>
 
 #include <algorithm>
 #include <cmath>
@@ -104,13 +103,13 @@ struct LossPasses<ThrustDevice<Policy>> {
       return detail::LargestEntry<A>{codes.data[r * codes.stride + k], k};
     };
     auto* const largest = w.largest_entries.data();
-    detail::reduce_rows(device.policy(), codes.rows, codes.cols, candidate, detail::FirstLargest<A>(), largest);
+    detail::reduce_rows(device, codes.rows, codes.cols, candidate, detail::FirstLargest<A>(), largest);
     const auto surprise = [codes] SWAV_HOST_DEVICE(Index r, Index k) {
       const A code = codes.data[r * codes.stride + k];
       return code > A(0) ? -static_cast<double>(code * std::log(code)) : 0.0;
     };
     double* const entropies = w.row_values.data();
-    detail::reduce_rows(device.policy(), codes.rows, codes.cols, surprise, thrust::plus<double>(), entropies);
+    detail::reduce_rows(device, codes.rows, codes.cols, surprise, thrust::plus<double>(), entropies);
     Index* const used = w.used.data();
     detail::for_each_index(device.policy(), problem.prototypes, [=] SWAV_HOST_DEVICE(Index k) { used[k] = 0; });
     const Index count = codes.rows;
@@ -118,8 +117,9 @@ struct LossPasses<ThrustDevice<Policy>> {
     detail::for_each_index(device.policy(), problem.prototypes, [=] SWAV_HOST_DEVICE(Index k) {
       for (Index r = 0; r < count && used[k] == 0; ++r) used[k] = largest[r].column == k ? 1 : 0;
     });
-    return {thrust::reduce(device.policy(), entropies, entropies + count, 0.0) / static_cast<double>(count),
-            thrust::reduce(device.policy(), used, used + problem.prototypes, Index{0})};
+    const double entropy = detail::reduce_values(device, entropies, count, 0.0, thrust::plus<double>());
+    return {entropy / static_cast<double>(count),
+            detail::reduce_values(device, used, problem.prototypes, Index{0}, thrust::plus<Index>())};
   }
 
   template <class A>
@@ -162,14 +162,13 @@ struct LossPasses<ThrustDevice<Policy>> {
       return detail::LogSum<L>{static_cast<L>(block.data[r * block.stride + k] * inverse), L(1)};
     };
     const auto* const rows = w.row_exponentials.data();
-    detail::reduce_rows(device.policy(), block.rows, block.cols, exponential, detail::AddExponentials<L>(),
+    detail::reduce_rows(device, block.rows, block.cols, exponential, detail::AddExponentials<L>(),
                         w.row_exponentials.data());
     const auto agreement = [=] SWAV_HOST_DEVICE(Index r, Index k) {
       return static_cast<double>(predicted(first + r, k) * block.data[r * block.stride + k]);
     };
     const double* const agreements = w.agreements.data();
-    detail::reduce_rows(device.policy(), block.rows, block.cols, agreement, thrust::plus<double>(),
-                        w.agreements.data());
+    detail::reduce_rows(device, block.rows, block.cols, agreement, thrust::plus<double>(), w.agreements.data());
     const Index samples = problem.samples;
     const int* const slot = w.slot.data();
     const Index all = problem.assigned_count;
@@ -188,7 +187,7 @@ struct LossPasses<ThrustDevice<Policy>> {
         const A softmax = std::exp(entry * inverse - static_cast<A>(rows[r].largest)) / static_cast<A>(rows[r].sum);
         entry = predictions(r) * softmax - predicted(first + r, k);
       });
-    return thrust::reduce(device.policy(), values, values + block.rows, 0.0);
+    return detail::reduce_values(device, values, block.rows, 0.0, thrust::plus<double>());
   }
 
   /// The block's rows of grad_z, and what they add to grad_c.

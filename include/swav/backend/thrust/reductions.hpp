@@ -2,34 +2,21 @@
 // functor of row and column. Out: one value a row or a column.
 #pragma once
 
+#include <thrust/copy.h>
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
-#include <thrust/iterator/discard_iterator.h>
-#include <thrust/iterator/transform_iterator.h>
-#include <thrust/reduce.h>
-#include <thrust/transform_reduce.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/sinkhorn/exponents.hpp"
 
 namespace swav::detail {
-
-struct RowOfEntry {
-  Index cols;
-  SWAV_HOST_DEVICE Index operator()(Index entry) const { return entry / cols; }
-};
-
-template <class Entry>
-struct EntryByNumber {
-  Index cols;
-  Entry entry;
-  SWAV_HOST_DEVICE auto operator()(Index number) const { return entry(number / cols, number % cols); }
-};
 
 template <class Body>
 struct BodyByNumber {
@@ -50,21 +37,91 @@ void for_each_entry(const Policy& policy, Index rows, Index cols, Body body) {
   for_each_index(policy, rows * cols, BodyByNumber<Body>{cols, body});
 }
 
-/// value(0) op value(1) op ..., `identity` where there are none
-template <class Policy, class Value, class T, class Operation>
-T reduce_indices(const Policy& policy, Index count, Value value, T identity, Operation operation) {
-  const auto numbers = thrust::make_counting_iterator(Index{0});
-  return thrust::transform_reduce(policy, numbers, numbers + count, value, identity, operation);
+/// So many entries of a row are reduced one after the other; so many chunks of rows are reduced side by side.
+inline constexpr Index reduction_chunks = 64;
+
+template <class T>
+struct StoredEntry {
+  const T* entries;
+  Index cols;
+  SWAV_HOST_DEVICE T operator()(Index row, Index column) const { return entries[row * cols + column]; }
+};
+
+template <class Entry, class Operation, class T>
+struct ChunkOfRow {
+  Index cols, chunks;
+  Entry entry;
+  Operation operation;
+  T* out;  // rows x chunks
+  /// Every chunks-th entry from `chunk` on: neighbouring chunks read neighbouring entries.
+  SWAV_HOST_DEVICE void operator()(Index row, Index chunk) const {
+    auto value = entry(row, chunk);
+    for (Index c = chunk + chunks; c < cols; c += chunks) value = operation(value, entry(row, c));
+    out[row * chunks + chunk] = static_cast<T>(value);
+  }
+};
+
+[[nodiscard]] constexpr Index chunks_of(Index count) { return (count + reduction_chunks - 1) / reduction_chunks; }
+
+/// reduce_rows() with 2 rows chunks_of(cols) elements to work in, unless that is a row's only chunk.
+template <class Policy, class Entry, class Operation, class V, class T>
+void reduce_rows_in(const Policy& policy, Index rows, Index cols, Entry entry, Operation operation, V* partial,
+                    T* out) {
+  Index chunks = chunks_of(cols);
+  if (chunks == 1)
+    return for_each_entry(policy, rows, 1, ChunkOfRow<Entry, Operation, T>{cols, 1, entry, operation, out});
+  V *from = partial, *to = partial + rows * chunks;
+  for_each_entry(policy, rows, chunks, ChunkOfRow<Entry, Operation, V>{cols, chunks, entry, operation, from});
+  for (Index next = chunks_of(chunks); next > 1; next = chunks_of(chunks)) {
+    for_each_entry(policy, rows, next,
+                   ChunkOfRow<StoredEntry<V>, Operation, V>{chunks, next, {from, chunks}, operation, to});
+    std::swap(from, to);
+    chunks = next;
+  }
+  for_each_entry(policy, rows, 1, ChunkOfRow<StoredEntry<V>, Operation, T>{chunks, 1, {from, chunks}, operation, out});
 }
 
-/// out_r = entry(r, 0) op entry(r, 1) op ...; cols >= 1
-template <class Policy, class Entry, class Operation, class T>
-void reduce_rows(const Policy& policy, Index rows, Index cols, Entry entry, Operation operation, T* out) {
-  const auto numbers = thrust::make_counting_iterator(Index{0});
-  const auto keys = thrust::make_transform_iterator(numbers, RowOfEntry{cols});
-  const auto values = thrust::make_transform_iterator(numbers, EntryByNumber<Entry>{cols, entry});
-  thrust::reduce_by_key(policy, keys, keys + rows * cols, values, thrust::make_discard_iterator(), out,
-                        thrust::equal_to<Index>(), operation);
+/// What reduce_rows() works in, of entries of type V.
+template <class V, class Device>
+V* reserve_for_rows(const Device& device, Index rows, Index cols) {
+  return device.template reduction_scratch<V>(2 * rows * chunks_of(cols));
+}
+
+/// out_r = entry(r, 0) op entry(r, 1) op ..., in any order; cols >= 1
+template <class Device, class Entry, class Operation, class T>
+void reduce_rows(const Device& device, Index rows, Index cols, Entry entry, Operation operation, T* out) {
+  using V = std::decay_t<std::invoke_result_t<const Entry&, Index, Index>>;
+  reduce_rows_in(device.policy(), rows, cols, entry, operation, reserve_for_rows<V>(device, rows, cols), out);
+}
+
+template <class Value, class T>
+struct ValueOfColumn {
+  Value value;
+  SWAV_HOST_DEVICE T operator()(Index, Index column) const { return static_cast<T>(value(column)); }
+};
+
+/// identity op value(0) op value(1) op ..., in any order
+template <class Device, class Value, class T, class Operation>
+T reduce_indices(const Device& device, Index count, Value value, T identity, Operation operation) {
+  if (count == 0) return identity;
+  const Index partial = 2 * chunks_of(count);
+  T* const scratch = device.template reduction_scratch<T>(partial + 1);
+  reduce_rows_in(device.policy(), 1, count, ValueOfColumn<Value, T>{value}, operation, scratch, scratch + partial);
+  T found = identity;
+  thrust::copy_n(typename Device::template Buffer<T>::Pointer(scratch + partial), 1, &found);
+  return operation(identity, found);
+}
+
+template <class T>
+struct StoredValue {
+  const T* values;
+  SWAV_HOST_DEVICE T operator()(Index i) const { return values[i]; }
+};
+
+/// identity op values[0] op values[1] op ..., in any order
+template <class Device, class T, class Operation>
+T reduce_values(const Device& device, const T* values, Index count, T identity, Operation operation) {
+  return reduce_indices(device, count, StoredValue<T>{values}, identity, operation);
 }
 
 template <class L>
@@ -96,9 +153,6 @@ struct FirstLargest {
   }
 };
 
-/// Rows that are reduced one after the other, before what is left of them is.
-inline constexpr Index reduction_chunks = 64;
-
 template <class Entry, class Operation, class T>
 struct ChunkOfColumn {
   Index rows, cols, chunks;
@@ -112,13 +166,6 @@ struct ChunkOfColumn {
       value = operation(value, entry(r, column));
     out[chunk * cols + column] = value;
   }
-};
-
-template <class T>
-struct StoredEntry {
-  const T* entries;
-  Index cols;
-  SWAV_HOST_DEVICE T operator()(Index row, Index column) const { return entries[row * cols + column]; }
 };
 
 /// out_c = entry(0, c) op entry(1, c) op ..., `identity` where there are no rows; scratch: min(rows, reduction_chunks)

@@ -1,8 +1,8 @@
 // Row normalisation by Thrust. In: row-major memory of the policy's system. Out: the same.
 #pragma once
 
+#include <thrust/copy.h>
 #include <thrust/functional.h>
-#include <thrust/transform_reduce.h>
 
 #include <cmath>
 #include <limits>
@@ -20,7 +20,7 @@ namespace detail {
 template <class A>
 struct ScaledNorm {
   A scale, squares;
-  SWAV_HOST_DEVICE A value() const { return scale * std::sqrt(squares); }
+  SWAV_HOST_DEVICE explicit operator A() const { return scale * std::sqrt(squares); }
 };
 template <class A>
 struct AddScaledNorms {
@@ -62,23 +62,28 @@ struct RowPasses<ThrustDevice<Policy>> {
 
   template <class From>
   static Accumulator<From> largest_norm(const Device& device, MatrixView<const From> rows) {
-    typename Device::template Buffer<Accumulator<From>> norms;
-    return norms_of(device, rows, norms.reserve(rows.rows));
+    using A = Accumulator<From>;
+    return norms_of(device, rows, device.template pass_scratch<A>(rows.rows));
   }
 
   template <class A>
   static void normalize_gradient(const Device& device, MatrixView<const A> unit, const A* norms,
                                  MatrixView<A> gradient) {
-    typename Device::template Buffer<A> storage;
-    A* const along = storage.reserve(unit.rows);
+    A* const along = device.template pass_scratch<A>(unit.rows);
     const auto product = [=] SWAV_HOST_DEVICE(Index r, Index c) {
       return unit.data[r * unit.stride + c] * gradient.data[r * gradient.stride + c];
     };
-    detail::reduce_rows(device.policy(), unit.rows, unit.cols, product, thrust::plus<A>(), along);
+    detail::reduce_rows(device, unit.rows, unit.cols, product, thrust::plus<A>(), along);
     detail::for_each_entry(device.policy(), unit.rows, unit.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
       A& g = gradient.data[r * gradient.stride + c];
       g = norms[r] > A(0) ? (g - along[r] * unit.data[r * unit.stride + c]) / norms[r] : A(0);
     });
+  }
+
+  template <class T>
+  static void copy_in(const Device&, MatrixView<const T> host, MatrixView<T> to) {
+    for (Index r = 0; r < host.rows; ++r)
+      thrust::copy_n(host.row(r), host.cols, typename Device::template Buffer<T>::Pointer(to.row(r)));
   }
 
   template <class From, class To>
@@ -105,15 +110,12 @@ struct RowPasses<ThrustDevice<Policy>> {
   template <class From>
   static Accumulator<From> norms_of(const Device& device, MatrixView<const From> rows, Accumulator<From>* norms) {
     using A = Accumulator<From>;
-    typename Device::template Buffer<detail::ScaledNorm<A>> storage;
-    detail::ScaledNorm<A>* const found = storage.reserve(rows.rows);
     const auto entry = [=] SWAV_HOST_DEVICE(Index r, Index c) {
       const A value = static_cast<A>(rows.data[r * rows.stride + c]);
       return detail::ScaledNorm<A>{std::abs(value), A(1)};
     };
-    detail::reduce_rows(device.policy(), rows.rows, rows.cols, entry, detail::AddScaledNorms<A>(), found);
-    detail::for_each_index(device.policy(), rows.rows, [=] SWAV_HOST_DEVICE(Index r) { norms[r] = found[r].value(); });
-    return thrust::reduce(device.policy(), norms, norms + rows.rows, A(0), detail::LargestFinite<A>());
+    detail::reduce_rows(device, rows.rows, rows.cols, entry, detail::AddScaledNorms<A>(), norms);
+    return detail::reduce_values(device, norms, rows.rows, A(0), detail::LargestFinite<A>());
   }
 };
 

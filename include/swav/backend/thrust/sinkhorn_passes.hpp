@@ -3,9 +3,6 @@
 
 #include <thrust/copy.h>
 #include <thrust/functional.h>
-#include <thrust/reduce.h>
-#include <thrust/transform.h>
-#include <thrust/transform_reduce.h>
 
 #include <cmath>
 #include <limits>
@@ -82,6 +79,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
     Buffer<detail::LargestEntry<A>> largest_entries;
     Buffer<L> row_potentials, column_potentials, largest, sums;  // log domain
     Buffer<detail::LogSum<L>> row_exponentials, column_exponentials, partial_exponentials;
+    std::vector<A> host_masses;
   };
 
   template <class Scalar>
@@ -94,20 +92,21 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
       return ScoreRange<A>{value, value, value * A(0) == A(0)};
     };
     ScoreRange<A>* const ranges = w.row_ranges.data();
-    detail::reduce_rows(device.policy(), scores.rows, scores.cols, entry, detail::MergeRanges<A>(), ranges);
+    detail::reduce_rows(device, scores.rows, scores.cols, entry, detail::MergeRanges<A>(), ranges);
     A* const maxima = w.row_maxima.data();
     detail::for_each_index(device.policy(), scores.rows,
                            [=] SWAV_HOST_DEVICE(Index r) { maxima[r] = ranges[r].maximum; });
     const ScoreRange<A> none{std::numeric_limits<A>::max(), std::numeric_limits<A>::lowest(), true};
-    return thrust::reduce(device.policy(), ranges, ranges + scores.rows, none, detail::MergeRanges<A>());
+    return detail::reduce_values(device, ranges, scores.rows, none, detail::MergeRanges<A>());
   }
 
   template <class Scalar>
   static void set_column_masses(const Device&, const double* masses, Index columns, Workspace<Scalar>& w) {
     using A = Accumulator<Scalar>;
-    std::vector<A> values(static_cast<std::size_t>(columns), A(1) / static_cast<A>(columns));
-    for (std::size_t k = 0; masses != nullptr && k < values.size(); ++k) values[k] = static_cast<A>(masses[k]);
-    thrust::copy(values.begin(), values.end(), w.column_masses.begin());
+    w.host_masses.assign(static_cast<std::size_t>(columns), A(1) / static_cast<A>(columns));
+    for (Index k = 0; masses != nullptr && k < columns; ++k)
+      w.host_masses[static_cast<std::size_t>(k)] = static_cast<A>(masses[k]);
+    thrust::copy(w.host_masses.begin(), w.host_masses.end(), w.column_masses.begin());
   }
 
   template <class Scalar>
@@ -117,9 +116,8 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
     // A sum this small is made of entries that were rounded to zero or to few digits.
     const A least = std::numeric_limits<A>::min() / std::numeric_limits<A>::epsilon(),
             most = std::numeric_limits<A>::max();
-    const auto is_sound = [=] SWAV_HOST_DEVICE(A sum) { return sum >= least && sum <= most; };
-    if (!thrust::transform_reduce(device.policy(), sums, sums + columns, is_sound, true, thrust::logical_and<bool>()))
-      return false;
+    const auto is_sound = [=] SWAV_HOST_DEVICE(Index k) { return sums[k] >= least && sums[k] <= most; };
+    if (!detail::reduce_indices(device, columns, is_sound, true, thrust::logical_and<bool>())) return false;
     A* const factors = w.factors.data();
     detail::for_each_index(device.policy(), columns,
                            [=] SWAV_HOST_DEVICE(Index k) { factors[k] = masses[k] / sums[k]; });
@@ -230,7 +228,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
       return detail::LargestEntry<A>{static_cast<A>(codes.data[r * codes.stride + c]), c};
     };
     auto* const chosen = w.largest_entries.data();
-    detail::reduce_rows(device.policy(), codes.rows, codes.cols, entry, detail::FirstLargest<A>(), chosen);
+    detail::reduce_rows(device, codes.rows, codes.cols, entry, detail::FirstLargest<A>(), chosen);
     detail::for_each_entry(device.policy(), codes.rows, codes.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
       codes.data[r * codes.stride + c] = static_cast<Scalar>(c == chosen[r].column ? A(1) : A(0));
     });
@@ -247,7 +245,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
     const auto entry = [=] SWAV_HOST_DEVICE(Index r, Index c) {
       return static_cast<L>(static_cast<A>(kernel.data[r * kernel.stride + c]) * factors[c]);
     };
-    detail::reduce_rows(device.policy(), kernel.rows, kernel.cols, entry, thrust::plus<L>(), w.row_values.data());
+    detail::reduce_rows(device, kernel.rows, kernel.cols, entry, thrust::plus<L>(), w.row_values.data());
   }
 
   /// column_sums = K' row_values
@@ -286,7 +284,7 @@ struct SinkhornPasses<ThrustDevice<Policy>> {
     const auto entry = [exponent] SWAV_HOST_DEVICE(Index r, Index c) {
       return detail::LogSum<L>{exponent(r, c), L(1)};
     };
-    detail::reduce_rows(device.policy(), scores.rows, scores.cols, entry, detail::AddExponentials<L>(),
+    detail::reduce_rows(device, scores.rows, scores.cols, entry, detail::AddExponentials<L>(),
                         w.row_exponentials.data());
     return exponent;
   }

@@ -38,7 +38,7 @@ struct ThrustLogPasses {
     // In cost units first: the difference is exact where it matters, and 0 at the largest.
     const auto entry = [=] SWAV_HOST_DEVICE(Index i, Index j) { return LogSum<L>{g[j] - cost(i, j), L(1)}; };
     LogSum<L>* const found = w.row_exponentials.data();
-    reduce_rows(device.policy(), cost.rows, cost.cols, entry, AddExponentials<L>{inverse}, found);
+    reduce_rows(device, cost.rows, cost.cols, entry, AddExponentials<L>{inverse}, found);
     L* const f = w.f.data();
     L* const log_weights = w.row_values.data();
     FactorUpdate<L>* const updates = w.row_updates.data();
@@ -69,7 +69,7 @@ struct ThrustLogPasses {
     };
     reduce_columns(device.policy(), cost.rows, cost.cols, plan, thrust::plus<L>(), L(0), w.partial_sums.data(),
                    w.column_sums.data());
-    return merge_updates(device.policy(), updates, cost.rows);
+    return merge_updates(device, updates, cost.rows);
   }
 
   template <class Scalar>
@@ -77,7 +77,7 @@ struct ThrustLogPasses {
     using L = PotentialScalar<Scalar>;
     const L *const masses = w.col_mass.data(), *const sums = w.column_sums.data();
     const auto starved = [=] SWAV_HOST_DEVICE(Index j) { return masses[j] > 0 && !(sums[j] >= smallest_sum<L>()); };
-    return reduce_indices(device.policy(), cols, starved, false, thrust::logical_or<bool>());
+    return reduce_indices(device, cols, starved, false, thrust::logical_or<bool>());
   }
 
   template <class Policy, class Cost, class Scalar>
@@ -112,7 +112,7 @@ struct ThrustLogPasses {
       next[j] = potential;
       updates[j] = update;
     });
-    return merge_updates(device.policy(), updates, cols);
+    return merge_updates(device, updates, cols);
   }
 
   template <class Scalar>

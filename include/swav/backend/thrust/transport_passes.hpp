@@ -87,7 +87,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
   template <class Scalar>
   using Workspace = detail::ThrustTransportWorkspace<Device, Scalar>;
 
-  static Device device_for(const Device& device, Index) { return device; }
+  static const Device& device_for(const Device& device, Index) { return device; }
 
   template <class Cost, class Scalar, class L = PotentialScalar<Scalar>>
   static CostSummary<L> reduce(const Device& device, const detail::CostEntries<Policy, Cost>& cost,
@@ -102,7 +102,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
                                   finite ? value : none, forbidden, !finite && !forbidden};
     };
     auto* const found = w.cost_rows.data();
-    detail::reduce_rows(device.policy(), cost.rows, cost.cols, entry, detail::MergeRowsOfCost<L>(), found);
+    detail::reduce_rows(device, cost.rows, cost.cols, entry, detail::MergeRowsOfCost<L>(), found);
     L *const base_f = w.base_f.data(), *const row_mass = w.row_mass.data();
     detail::for_each_index(device.policy(), cost.rows, [=] SWAV_HOST_DEVICE(Index i) {
       const bool takes_part = a[i] > 0 && found[i].base < infinity;
@@ -123,7 +123,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     };
     detail::reduce_columns(device.policy(), cost.rows, cost.cols, rest, detail::Smaller<L>(), infinity,
                            w.partial_sums.data(), w.base_g.data());
-    return detail::reduce_indices(device.policy(), cost.rows, summary, CostSummary<L>(), detail::MergeSummaries<L>());
+    return detail::reduce_indices(device, cost.rows, summary, CostSummary<L>(), detail::MergeSummaries<L>());
   }
 
   template <class Scalar>
@@ -133,7 +133,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     L *const base = w.base_g.data(), *const mass = w.col_mass.data();
     const L* const b = w.b.data();
     const auto stranded = [=] SWAV_HOST_DEVICE(Index j) { return base[j] == infinity && b[j] > 0; };
-    const bool any = detail::reduce_indices(device.policy(), cols, stranded, false, thrust::logical_or<bool>());
+    const bool any = detail::reduce_indices(device, cols, stranded, false, thrust::logical_or<bool>());
     detail::for_each_index(device.policy(), cols, [=] SWAV_HOST_DEVICE(Index j) {
       mass[j] = base[j] == infinity ? L(0) : b[j];
       if (!(mass[j] > 0)) base[j] = -infinity;
@@ -158,10 +158,10 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     detail::for_each_index(device.policy(), cost.cols,
                            [=] SWAV_HOST_DEVICE(Index j) { of_columns[j] = static_cast<L>(j); });
     for (bool lowered = true; lowered;) {
-      detail::reduce_rows(device.policy(), cost.rows, cost.cols, by_columns, detail::Smaller<L>(), of_rows);
+      detail::reduce_rows(device, cost.rows, cost.cols, by_columns, detail::Smaller<L>(), of_rows);
       detail::reduce_columns(device.policy(), cost.rows, cost.cols, by_rows, detail::Smaller<L>(), infinity,
                              w.partial_sums.data(), found);
-      lowered = detail::reduce_indices(device.policy(), cost.cols, is_lowered, false, thrust::logical_or<bool>());
+      lowered = detail::reduce_indices(device, cost.cols, is_lowered, false, thrust::logical_or<bool>());
       detail::for_each_index(device.policy(), cost.cols, [=] SWAV_HOST_DEVICE(Index j) {
         if (found[j] < of_columns[j]) of_columns[j] = found[j];
       });
@@ -234,7 +234,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     L *const sums = w.row_values.data(), *const u = w.u.data();
     const L* const targets = w.row_target.data();
     const auto product = [=] SWAV_HOST_DEVICE(Index i, Index j) { return static_cast<L>(entry(i, j)) * v[j]; };
-    detail::reduce_rows(device.policy(), kernel.rows, kernel.cols, product, thrust::plus<L>(), sums);
+    detail::reduce_rows(device, kernel.rows, kernel.cols, product, thrust::plus<L>(), sums);
     FactorUpdate<L>* const updates = w.row_updates.data();
     detail::for_each_index(device.policy(), kernel.rows, [=] SWAV_HOST_DEVICE(Index i) {
       FactorUpdate<L> update;
@@ -252,7 +252,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     const auto weighted = [=] SWAV_HOST_DEVICE(Index i, Index j) { return static_cast<L>(entry(i, j)) * u[i]; };
     detail::reduce_columns(device.policy(), kernel.rows, kernel.cols, weighted, thrust::plus<L>(), L(0),
                            w.partial_sums.data(), w.column_sums.data());
-    return detail::merge_updates(device.policy(), updates, kernel.rows);
+    return detail::merge_updates(device, updates, kernel.rows);
   }
 
   template <class Scalar, class L>
@@ -273,7 +273,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
       next[j] = updated;
       updates[j] = update;
     });
-    return detail::merge_updates(device.policy(), updates, cols);
+    return detail::merge_updates(device, updates, cols);
   }
 
   template <class Scalar>

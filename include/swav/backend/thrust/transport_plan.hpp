@@ -102,7 +102,7 @@ struct ThrustPlanPasses {
       return RowOfPlan<L>{mass, mass > 0 ? mass * plan.cost(i, j) : L(0), -mass * plan.exponent(i, j)};
     };
     RowOfPlan<L>* const rows = w.plan_rows.data();
-    reduce_rows(device.policy(), cost.rows, cost.cols, entry, AddRowsOfPlan<L>(), rows);
+    reduce_rows(device, cost.rows, cost.cols, entry, AddRowsOfPlan<L>(), rows);
     reduce_columns(device.policy(), cost.rows, cost.cols, plan, thrust::plus<L>(), L(0), w.partial_sums.data(),
                    w.column_sums.data());
     const L* const masses = w.a.data();
@@ -117,7 +117,7 @@ struct ThrustPlanPasses {
       part.divergence_a = terms.divergence;
       return part;
     };
-    return reduce_indices(device.policy(), cost.rows, sums, PlanSums<L>(), AddPlanSums<L>());
+    return reduce_indices(device, cost.rows, sums, PlanSums<L>(), AddPlanSums<L>());
   }
 
   template <class Scalar, class L>
@@ -131,7 +131,7 @@ struct ThrustPlanPasses {
       of_column.divergence_b = terms.divergence;
       return of_column;
     };
-    sums = AddPlanSums<L>()(sums, reduce_indices(device.policy(), cols, part, PlanSums<L>(), AddPlanSums<L>()));
+    sums = AddPlanSums<L>()(sums, reduce_indices(device, cols, part, PlanSums<L>(), AddPlanSums<L>()));
   }
 
   template <class Cost, class Scalar>
@@ -148,9 +148,10 @@ struct ThrustPlanPasses {
     };
     Buffer<bool> found;
     bool* const rows = found.reserve(cost.rows);
-    reduce_rows(device.policy(), cost.rows, cost.cols, overflows, thrust::logical_or<bool>(), rows);
+    const Device own(device);  // another thread may use the device's scratch
+    reduce_rows(own, cost.rows, cost.cols, overflows, thrust::logical_or<bool>(), rows);
     const auto place = [=] SWAV_HOST_DEVICE(Index i) { return rows[i] ? i : cost.rows; };
-    const Index bad = reduce_indices(device.policy(), cost.rows, place, cost.rows, Smaller<Index>());
+    const Index bad = reduce_indices(own, cost.rows, place, cost.rows, Smaller<Index>());
     require(Entries::may_forbid || bad == cost.rows, "cost_matrix: a cost between finite and infinite found in row ",
             bad, ", finite costs wanted");
   }
@@ -197,7 +198,8 @@ struct ThrustPlanPasses {
     };
     Buffer<LogSum<L>> found;
     LogSum<L>* const rows = found.reserve(cost.rows);
-    reduce_rows(device.policy(), cost.rows, cost.cols, exponential, AddExponentials<L>{inverse}, rows);
+    const Device own(device);
+    reduce_rows(own, cost.rows, cost.cols, exponential, AddExponentials<L>{inverse}, rows);
     const MatrixView<const Scalar> y = cost.y;
     for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index i, Index k) {
       L sum = 0;
@@ -209,7 +211,7 @@ struct ThrustPlanPasses {
       out.data[i * out.stride + k] = sum / rows[i].sum;
     });
     const auto stranded = [=] SWAV_HOST_DEVICE(Index i) { return rows[i].sum > 0 ? Index{-1} : i; };
-    return reduce_indices(device.policy(), cost.rows, stranded, Index{-1}, thrust::maximum<Index>());
+    return reduce_indices(own, cost.rows, stranded, Index{-1}, thrust::maximum<Index>());
   }
 
   template <class Scalar, class L>
@@ -239,7 +241,7 @@ struct ThrustPlanPasses {
       reduce_columns(device.policy(), cost.rows, cost.cols, entry, thrust::plus<L>(), L(0),
                      partial.reserve(reduction_chunks * cost.cols), found.data());
     else
-      reduce_rows(device.policy(), cost.rows, cost.cols, entry, thrust::plus<L>(), found.data());
+      reduce_rows(Device(device), cost.rows, cost.cols, entry, thrust::plus<L>(), found.data());
     thrust::copy_n(found.begin(), size, sums);
   }
 

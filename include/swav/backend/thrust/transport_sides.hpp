@@ -3,8 +3,6 @@
 
 #include <thrust/copy.h>
 #include <thrust/functional.h>
-#include <thrust/iterator/counting_iterator.h>
-#include <thrust/transform_reduce.h>
 
 #include <cmath>
 #include <limits>
@@ -42,7 +40,7 @@ struct ThrustSidePasses {
       const bool sound = to[i] >= 0 && to[i] <= std::numeric_limits<L>::max();
       return MassSummary<L>{to[i], sound ? Index{-1} : i, to[i]};
     };
-    return reduce_indices(device.policy(), size, summary, MassSummary<L>(), MergeMasses<L>());
+    return reduce_indices(device, size, summary, MassSummary<L>(), MergeMasses<L>());
   }
 
   template <class L>
@@ -98,7 +96,7 @@ struct ThrustSidePasses {
     const L* const m = masses.data();
     const L none = std::numeric_limits<L>::infinity();
     const auto mass = [=] SWAV_HOST_DEVICE(Index i) { return m[i] > 0 ? m[i] : none; };
-    return reduce_indices(device.policy(), size, mass, none, Smaller<L>());
+    return reduce_indices(device, size, mass, none, Smaller<L>());
   }
 
   template <class L>
@@ -111,7 +109,7 @@ struct ThrustSidePasses {
       return LogSum<L>{weight == L(0) ? L(0) : (epsilon * std::log(m[i]) - p[i]) * weight, m[i]};
     };
     const LogSum<L> none{-std::numeric_limits<L>::infinity(), L(0)};
-    return reduce_indices(device.policy(), size, kept, none, AddExponentials<L>());
+    return reduce_indices(device, size, kept, none, AddExponentials<L>());
   }
 
   template <class L>
@@ -126,7 +124,7 @@ struct ThrustSidePasses {
       // No allowed partner: all of the mass is destroyed.
       return std::isinf(potential) ? r * m[i] : -r * m[i] * std::expm1(-potential / r);
     };
-    return reduce_indices(device.policy(), size, side, L(0), thrust::plus<L>());
+    return reduce_indices(device, size, side, L(0), thrust::plus<L>());
   }
 };
 

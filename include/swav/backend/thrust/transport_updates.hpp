@@ -1,10 +1,9 @@
 // What updates of rows and columns did, added up by Thrust. In: one FactorUpdate a row or column. Out: one of all.
 #pragma once
 
-#include <thrust/reduce.h>
-
 #include <cmath>
 
+#include "swav/backend/thrust/reductions.hpp"
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/sinkhorn/relaxation.hpp"
@@ -40,9 +39,9 @@ struct UpdatedFactor {
   }
 };
 
-template <class Policy, class L>
-[[nodiscard]] FactorUpdate<L> merge_updates(const Policy& policy, const FactorUpdate<L>* updates, Index count) {
-  return thrust::reduce(policy, updates, updates + count, FactorUpdate<L>(), MergeUpdates<L>());
+template <class Device, class L>
+[[nodiscard]] FactorUpdate<L> merge_updates(const Device& device, const FactorUpdate<L>* updates, Index count) {
+  return reduce_values(device, updates, count, FactorUpdate<L>(), MergeUpdates<L>());
 }
 
 }  // namespace swav::detail
