@@ -93,14 +93,27 @@ class Mutation {
   PhiloxStream& random_;
 };
 
+[[nodiscard]] inline std::size_t big_endian_32(const Bytes& file, std::size_t at) {
+  return std::size_t{file[at]} << 24 | std::size_t{file[at + 1]} << 16 | std::size_t{file[at + 2]} << 8 | file[at + 3];
+}
+
+/// Replaces one to four letters and digits of text by others, so that it stays text of the same form.
+inline void change_alike(std::span<std::uint8_t> text, PhiloxStream& random) {
+  const auto is_digit = [](std::uint8_t c) { return c >= '0' && c <= '9'; };
+  const auto is_letter = [](std::uint8_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  for (std::uint64_t changes = 1 + random.below(4); changes > 0 && !text.empty(); --changes) {
+    std::uint8_t& c = text[static_cast<std::size_t>(random.below(text.size()))];
+    if (is_digit(c))
+      c = static_cast<std::uint8_t>('0' + random.below(10));
+    else if (is_letter(c))
+      c = static_cast<std::uint8_t>((random.below(8) == 0 ? 'A' : 'a') + random.below(26));
+  }
+}
+
 /// Makes the checksums of a PNG's chunks right, as far as chunks can be told.
 inline void mend_png(Bytes& file) {
-  const auto big_endian = [&](std::size_t at) {
-    return std::size_t{file[at]} << 24 | std::size_t{file[at + 1]} << 16 | std::size_t{file[at + 2]} << 8 |
-           file[at + 3];
-  };
   for (std::size_t chunk = 8; chunk + 12 <= file.size();) {
-    const std::size_t length = big_endian(chunk);
+    const std::size_t length = big_endian_32(file, chunk);
     if (length > file.size() - chunk - 12) return;
     const std::size_t sum_at = chunk + 8 + length;
     const auto sum = static_cast<std::uint32_t>(crc32(0, file.data() + chunk + 4, static_cast<unsigned>(length + 4)));
