@@ -124,6 +124,14 @@ TEST_CASE("class numbers of shards may have gaps: the classes are those that occ
   CHECK(has(load_failure(folder.path()), "val: class 5 found, one of the training images' classes wanted"));
 }
 
+TEST_CASE("shards that hold both training and held-out images by the names of their folders are refused") {
+  const TemporaryFolder folder;
+  write_tar(folder / "0.tar", tar_member("x/train/a.png", small_file(1, 1)) + tar_member("x/train/test.png", {1}));
+  CHECK(load_failure(folder.path()) == "");
+  write_tar(folder / "1.tar", tar_member("x/val2017/b.png", small_file(3, 1)));
+  CHECK(has(load_failure(folder.path()), "x/train/ and x/val2017/ found, which would be trained on together"));
+}
+
 TEST_CASE("links in place of images are refused by name, hidden folders and other members are left out") {
   const TemporaryFolder folder;
   const fs::path path = folder / "x.tar";

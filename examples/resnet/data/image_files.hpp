@@ -29,6 +29,8 @@ class StoredFiles final : public ImageFiles {
   /// `size` bytes from `offset` on of the file added as shard last, where they are called `member`.
   void add_member(std::string member, std::uint64_t offset, std::uint64_t size);
   void add_shard(std::string path);
+  /// What file `i` is called in its shard; its path if it is a loose one.
+  [[nodiscard]] const std::string& member(Index i) const { return entries_[static_cast<std::size_t>(i)].name; }
 
   [[nodiscard]] Index count() const override { return static_cast<Index>(entries_.size()); }
   [[nodiscard]] std::string name(Index i) const override;

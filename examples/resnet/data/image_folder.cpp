@@ -64,13 +64,31 @@ std::string part_in(const Listing& listing, PartKind kind) {
 }
 
 // Nobody is to train on held-out images because they are called other than expected.
-void require_one_part(const fs::path& folder, const Listing& listing) {
-  const std::string training = part_in(listing, PartKind::training), held_out = part_in(listing, PartKind::held_out);
+void require_one_part(const fs::path& folder, const std::string& training, const std::string& held_out) {
   if (!training.empty() && !held_out.empty())
     throw FileError(folder.string(),
                     training + " and " + held_out +
                         " found, which would be trained on together: parts are wanted as folders train "
                         "and val (or test) of --data-dir, and no such words in other names");
+}
+
+void require_one_part(const fs::path& folder, const Listing& listing) {
+  require_one_part(folder, part_in(listing, PartKind::training), part_in(listing, PartKind::held_out));
+}
+
+// As for folders, by the folders inside of shards.
+void require_one_part(const fs::path& folder, const StoredFiles& members) {
+  std::string training, held_out, last;
+  for (Index i = 0; i < members.count(); ++i) {
+    const std::string name = members.member(i);
+    const std::string inner = name.substr(0, name.rfind('/') + 1);
+    if (inner == last) continue;
+    const PartKind kind = part_kind(inner);
+    if (kind == PartKind::training) training = inner;
+    if (kind == PartKind::held_out) held_out = inner;
+    last = inner;
+  }
+  require_one_part(folder, training, held_out);
 }
 
 // The images of a class, which may have folders of their own. `above`: the folders that it is in.
@@ -107,7 +125,10 @@ Part scan_part(const fs::path& folder) {
   Part part;
   for (const fs::path& image : listing.images) part.files->add(image.string());
   for (const fs::path& shard : listing.shards) index_tar_shard(shard.string(), *part.files, part.labels);
-  if (!listing.shards.empty()) number_classes(part);
+  if (!listing.shards.empty()) {
+    require_one_part(folder, *part.files);
+    number_classes(part);
+  }
   std::vector<fs::path> above{folder};
   for (const fs::path& inner : listing.folders) {
     const Index before = part.files->count();
