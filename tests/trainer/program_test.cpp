@@ -171,6 +171,9 @@ TEST_CASE("a stop by bad files names them, says how to go on, and is gone on fro
   CHECK_MESSAGE(has(output, "warning: " + bad.string() + ": foreign"), output);
   CHECK_MESSAGE(has(errors, "1 of 40 images cannot be read, a share of at most 0.01 (--max-bad-share) wanted"), errors);
   CHECK_MESSAGE(std::count(errors.begin(), errors.end(), '\n') == 1, errors);
+  const TrainProcess resumed({"--resume", "--output", (folder / "run").string()}, folder.path());
+  CHECK(resumed.wait() == 1);
+  CHECK_MESSAGE(has(resumed.output(), "resumed at step "), resumed.output());
   write_bytes(bad, good);
   CHECK(follow(output, " of 15; continue with: ") == 0);
   CHECK(read_metrics(folder / "run" / "metrics.jsonl").steps.size() == 15);

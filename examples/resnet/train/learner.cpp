@@ -65,6 +65,11 @@ Precision resolve_precision(const std::string& name) {
 #endif
 }
 
+TrainOptions with_precision_resolved(TrainOptions options) {
+  options.precision = resolve_precision(options.precision) == Precision::bfloat16 ? "bfloat16" : "float32";
+  return options;
+}
+
 int resolve_workers(const TrainOptions& options, const ImageSource& images) {
   if (options.workers >= 0) return options.workers;
   return images.in_memory() ? 0 : omp_get_max_threads();

@@ -93,4 +93,7 @@ class Learner {
 /// What --precision auto stands for on this CPU.
 [[nodiscard]] Precision resolve_precision(const std::string& name);
 
+/// The options with a precision that is not auto: a run that goes on elsewhere is to go on in the same one.
+[[nodiscard]] TrainOptions with_precision_resolved(TrainOptions options);
+
 }  // namespace swav::resnet

@@ -32,12 +32,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// What "auto" means is the CPU's; a run that goes on elsewhere is to go on in the same precision.
-TrainOptions with_precision_resolved(TrainOptions options) {
-  options.precision = resolve_precision(options.precision) == Precision::bfloat16 ? "bfloat16" : "float32";
-  return options;
-}
-
 class Run {
  public:
   Run(const TrainOptions& options, const std::string& program)
@@ -50,12 +44,12 @@ class Run {
         learner_(options, data_.pretraining(), data_.normalization),
         monitor_(options, learner_.steps_per_epoch()),
         position_(first_position(data_.pretraining())) {
-    const bool resuming = options_.resume && has_checkpoint(folder_);
-    if (!resuming && !options_.init.empty())
+    is_resumed_ = options_.resume && has_checkpoint(folder_);
+    if (!is_resumed_ && !options_.init.empty())
       initial_weights_ = take_initial_weights(StoredNetwork(options_.init), learner_);
     prepare_folder(options_);
     no_accuracies_ = why_no_accuracies(data_, image_counts(data_));
-    if (resuming) position_ = restore_checkpoint(folder_, learner_, position_);
+    if (is_resumed_) position_ = restore_checkpoint(folder_, learner_, position_);
     const std::filesystem::path metrics = folder_ / "metrics.jsonl";
     const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
     log_.emplace(metrics, position_.step);
@@ -77,7 +71,7 @@ class Run {
       }
       progress_->finish();
       if (InterruptGuard::pending() != 0) {
-        if (saved_step_ != position_.step) save();
+        save();
         tell_stop("step");
         return 128 + InterruptGuard::pending();
       }
@@ -104,11 +98,11 @@ class Run {
     progress_->finish();
     try {
       warn_of_problems();
-      if (saved_step_ != position_.step) save();
-      tell_stop("step");
+      save();
     } catch (const FileError& error) {  // a second one, which is not to hide the first
       progress_->message(error.what());
     }
+    tell_stop("step");
   }
 
   void introduce() {
@@ -122,7 +116,7 @@ class Run {
                 learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32", omp_get_max_threads(),
                 workers_text().c_str(), options_.output.c_str());
     if (!initial_weights_.empty()) std::printf("%s\n", printable(initial_weights_).c_str());
-    if (options_.resume && position_.step > 0)
+    if (is_resumed_)
       std::printf("resumed at step %td\n", position_.step);
     else if (options_.resume)
       std::printf("no checkpoint in %s yet: starting from the beginning\n", options_.output.c_str());
@@ -152,11 +146,9 @@ class Run {
   [[nodiscard]] bool finished() const { return position_.step >= last_step(); }
 
   [[nodiscard]] bool due_for_evaluation() const {
-    if (!options_.evaluate || !no_accuracies_.empty() || options_.eval_interval == 0 || position_.step == 0 ||
-        finished())
-      return false;
+    if (!options_.evaluate || !no_accuracies_.empty() || options_.eval_interval == 0) return false;
     const Index interval = options_.eval_interval * learner_.steps_per_epoch();
-    return position_.step % interval == 0 && evaluated_step_ != position_.step;
+    return position_.step > 0 && !finished() && position_.step % interval == 0 && evaluated_step_ != position_.step;
   }
 
   void step() {
@@ -217,6 +209,7 @@ class Run {
   }
 
   void save() {
+    if (saved_step_ == position_.step) return;
     log_->sync();
     position_.total_steps = learner_.total_steps();
     write_checkpoint(folder_, options_, learner_, position_);
@@ -254,9 +247,8 @@ class Run {
                   checkpoint_path(folder_).c_str());
       return;
     }
-    const ImageCounts counts = image_counts(data_);
     if (no_accuracies_.empty())
-      std::printf("evaluating: %td training images, %td test images\n", counts.training, counts.test);
+      std::printf("evaluating: %td training images, %td test images\n", data_.training->count(), data_.test->count());
     std::fflush(stdout);
     const Features features = evaluate();
     if (no_accuracies_.empty())
@@ -286,6 +278,7 @@ class Run {
   std::string initial_weights_;
   std::optional<MetricsLog> log_;
   std::optional<Progress> progress_;
+  bool is_resumed_ = false;
   std::string no_accuracies_;  // why there are none; "" where there are
   double ln_k_ = 1;
   double seconds_per_step_ = 0;
