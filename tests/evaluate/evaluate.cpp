@@ -11,16 +11,47 @@
 #include <utility>
 #include <vector>
 
+#include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
 #include "swav/evaluate/statistics.hpp"
+#ifdef SWAV_TEST_THRUST
+#include "swav/backend/thrust/knn_passes.hpp"
+#include "swav/backend/thrust/optim_passes.hpp"
+#include "swav/backend/thrust/probe_passes.hpp"
+#include "swav/backend/thrust/statistics_passes.hpp"
+#endif
 
 namespace {
 
-using namespace swav;
+using swav::accuracy;
+using swav::Index;
+using swav::InvalidInput;
+using swav::KnnOptions;
+using swav::LinearProbeOptions;
+using swav::MatrixView;
+using swav::ProbeFit;
+using swav::ProbeSolver;
+using swav::prototype_usage;
+using swav::PrototypeUsage;
+using swav::RowMatrix;
+using swav::VectorView;
 using namespace swav::test;
+
+template <class Scalar>
+using KnnClassifier = swav::KnnClassifier<Scalar, TestDevice>;
+template <class Scalar>
+using LinearProbe = swav::LinearProbe<Scalar, TestDevice>;
+template <class Scalar>
+double spread_of(MatrixView<const Scalar> features) {
+  return swav::feature_spread<Scalar>(features, TestDevice());
+}
+template <class Scalar>
+std::vector<int> assignments_of(MatrixView<const Scalar> embeddings, MatrixView<const Scalar> prototypes) {
+  return swav::assign_prototypes<Scalar>(embeddings, prototypes, TestDevice());
+}
 
 std::vector<int> integers(const RowMatrix<double>& row) {
   return std::vector<int>(row.data(), row.data() + row.size());
@@ -96,7 +127,7 @@ TEST_CASE("k-NN over many blocks equals a plain loop, for any number of threads"
     wanted.push_back(static_cast<int>(std::max_element(votes.begin(), votes.end()) - votes.begin()));
   }
   for (const int threads : {1, 2, 5})
-    CHECK(KnnClassifier<float>({}, EigenDevice(threads)).predict(train, labels, test) == wanted);
+    CHECK(KnnClassifier<float>({}, test_device(threads)).predict(train, labels, test) == wanted);
 }
 
 TEST_CASE("k-NN: a small temperature, equal votes and a row of zeros are no trouble") {
@@ -167,7 +198,7 @@ TEST_CASE("the probes do not depend on the number of threads") {
   const LargeProblem problem(3000);
   for (const ProbeSolver solver : {ProbeSolver::lbfgs, ProbeSolver::sgd}) {
     const LinearProbeOptions options{.solver = solver, .sgd = {.learning_rate = 0.05, .epochs = 2}};
-    LinearProbe<float> one(options, EigenDevice(1)), three(options, EigenDevice(3));
+    LinearProbe<float> one(options, test_device(1)), three(options, test_device(3));
     CHECK(one.fit(problem.features, problem.labels).loss == three.fit(problem.features, problem.labels).loss);
     CHECK(one.predict(problem.features) == three.predict(problem.features));
     CHECK(one.accuracy(problem.features, problem.labels) > 0.95);
@@ -186,9 +217,9 @@ TEST_CASE("separable classes and a single class end the L-BFGS probe") {
 TEST_CASE_TEMPLATE("spread, assignments and usage equal PyTorch's", Scalar, float, double) {
   const Problem<Scalar> problem;
   const double tolerance = std::is_same_v<Scalar, float> ? 1e-6 : 1e-12;
-  CHECK(feature_spread<Scalar>(problem.test) == doctest::Approx(problem.golden.at("spread")(0, 0)).epsilon(tolerance));
+  CHECK(spread_of<Scalar>(problem.test) == doctest::Approx(problem.golden.at("spread")(0, 0)).epsilon(tolerance));
   const std::vector<int> assigned =
-      assign_prototypes<Scalar>(problem.test, converted<Scalar>(problem.golden.at("prototypes")));
+      assignments_of<Scalar>(problem.test, converted<Scalar>(problem.golden.at("prototypes")));
   CHECK(assigned == problem.wanted("assigned"));
   const PrototypeUsage usage = prototype_usage(assigned, 10);
   CHECK(std::vector<int>(usage.counts.begin(), usage.counts.end()) == problem.wanted("counts"));
@@ -197,10 +228,9 @@ TEST_CASE_TEMPLATE("spread, assignments and usage equal PyTorch's", Scalar, floa
 }
 
 TEST_CASE("the statistics at their ends") {
-  CHECK(feature_spread<float>(RowMatrix<float>(RowMatrix<float>::Constant(9, 4, 2.f))) ==
-        doctest::Approx(0).epsilon(1e-6));
+  CHECK(spread_of<float>(RowMatrix<float>(RowMatrix<float>::Constant(9, 4, 2.f))) == doctest::Approx(0).epsilon(1e-6));
   Generator generator(1);
-  CHECK(feature_spread<double>(normal_matrix(20'000, 64, generator)) == doctest::Approx(1 / 8.0).epsilon(0.01));
+  CHECK(spread_of<double>(normal_matrix(20'000, 64, generator)) == doctest::Approx(1 / 8.0).epsilon(0.01));
   const PrototypeUsage even = prototype_usage(std::vector<int>{0, 1, 2, 3}, 4);
   CHECK(even.used == 4);
   CHECK(even.perplexity == doctest::Approx(4));
@@ -258,13 +288,13 @@ TEST_CASE("bad features and labels are named") {
 TEST_CASE("bad statistics' input is named") {
   const Problem<float> problem;
   const RowMatrix<float> prototypes = converted<float>(problem.golden.at("prototypes"));
-  CHECK_THROWS_AS(feature_spread<float>(RowMatrix<float>(0, 3)), InvalidInput);
-  CHECK_THROWS_AS(assign_prototypes<float>(problem.test, RowMatrix<float>(0, 8)), InvalidInput);
-  CHECK_THROWS_AS(assign_prototypes<float>(RowMatrix<float>(0, 8), prototypes), InvalidInput);
-  CHECK_THROWS_AS(assign_prototypes<float>(problem.test, prototypes.leftCols(7)), InvalidInput);
+  CHECK_THROWS_AS(spread_of<float>(RowMatrix<float>(0, 3)), InvalidInput);
+  CHECK_THROWS_AS(assignments_of<float>(problem.test, RowMatrix<float>(0, 8)), InvalidInput);
+  CHECK_THROWS_AS(assignments_of<float>(RowMatrix<float>(0, 8), prototypes), InvalidInput);
+  CHECK_THROWS_AS(assignments_of<float>(problem.test, prototypes.leftCols(7)), InvalidInput);
   for (const double bad : bad_values) {
-    CHECK_THROWS_AS(feature_spread<float>(with_entry(problem.test, bad)), InvalidInput);
-    CHECK_THROWS_AS(assign_prototypes<float>(with_entry(problem.test, bad), prototypes), InvalidInput);
+    CHECK_THROWS_AS(spread_of<float>(with_entry(problem.test, bad)), InvalidInput);
+    CHECK_THROWS_AS(assignments_of<float>(with_entry(problem.test, bad), prototypes), InvalidInput);
   }
   CHECK_THROWS_AS(prototype_usage({}, 3), InvalidInput);
   CHECK_THROWS_AS(prototype_usage(std::vector<int>{0}, 0), InvalidInput);
@@ -282,10 +312,10 @@ TEST_CASE_TEMPLATE("features as large and as small as the scalar allows", Scalar
     CHECK(KnnClassifier<Scalar>({.neighbors = 4}).predict(train, labels, test) == std::vector<int>{1});
   }
   RowMatrix<Scalar> spread = RowMatrix<Scalar>::Identity(8, 8);
-  const double wanted = feature_spread<Scalar>(spread);
+  const double wanted = spread_of<Scalar>(spread);
   for (const Scalar size : {huge, tiny}) {
     const RowMatrix<Scalar> scaled = spread * size;
-    CHECK(feature_spread<Scalar>(scaled) == doctest::Approx(wanted));
+    CHECK(spread_of<Scalar>(scaled) == doctest::Approx(wanted));
   }
 }
 
@@ -302,8 +332,8 @@ TEST_CASE("views that are none are refused") {
     CHECK_THROWS_AS(probe.fit(view, labels), InvalidInput);
     probe.fit(sound, labels);
     CHECK_THROWS_AS(probe.predict(view), InvalidInput);
-    CHECK_THROWS_AS(feature_spread<float>(view), InvalidInput);
-    CHECK_THROWS_AS(assign_prototypes<float>(view, sound), InvalidInput);
-    CHECK_THROWS_AS(assign_prototypes<float>(sound, view), InvalidInput);
+    CHECK_THROWS_AS(spread_of<float>(view), InvalidInput);
+    CHECK_THROWS_AS(assignments_of<float>(view, sound), InvalidInput);
+    CHECK_THROWS_AS(assignments_of<float>(sound, view), InvalidInput);
   }
 }

@@ -3,8 +3,11 @@
 #pragma once
 
 #include "swav/backend/thrust/device.hpp"
+#include "swav/backend/thrust/knn_passes.hpp"
 #include "swav/backend/thrust/loss_passes.hpp"
 #include "swav/backend/thrust/optim_passes.hpp"
+#include "swav/backend/thrust/probe_passes.hpp"
 #include "swav/backend/thrust/row_passes.hpp"
 #include "swav/backend/thrust/sinkhorn_passes.hpp"
+#include "swav/backend/thrust/statistics_passes.hpp"
 #include "swav/backend/thrust/transport_passes.hpp"

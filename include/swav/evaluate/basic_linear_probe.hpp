@@ -14,6 +14,7 @@
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/philox.hpp"
+#include "swav/core/row_passes.hpp"
 #include "swav/evaluate/labels.hpp"
 #include "swav/evaluate/lbfgs.hpp"
 #include "swav/evaluate/passes.hpp"
@@ -154,9 +155,8 @@ class LinearProbe {
                      MatrixView<Scalar> weights) const {
     Workspace workspace;
     const double penalty = options_.lbfgs.weight_decay;
-    const auto copy = [&](std::span<const double> x) {
-      std::transform(x.begin(), x.end(), weights.data, [](double value) { return static_cast<Scalar>(value); });
-    };
+    std::vector<Scalar> rounded;
+    const auto copy = [&](std::span<const double> x) { copy_in(x, rounded, weights); };
     auto objective = [&](std::span<const double> x, std::span<double> gradient) {
       copy(x);
       double value =
@@ -179,15 +179,16 @@ class LinearProbe {
   ProbeFit fit_sgd(MatrixView<const Scalar> design, VectorView<const int> labels, Index bias,
                    MatrixView<Scalar> weights) const {
     PhiloxStream random(options_.seed, 0);
-    for (Index k = 0; k < weights.rows; ++k)
-      for (Index c = 0; c < weights.cols; ++c)
-        weights(k, c) = c < bias ? static_cast<Scalar>(0.01 * normal(random)) : Scalar(0);
+    std::vector<double> sums(static_cast<std::size_t>(weights.size()));
+    std::vector<Scalar> rounded;
+    for (std::size_t i = 0; i < sums.size(); ++i)
+      sums[i] = static_cast<Index>(i) % weights.cols < bias ? 0.01 * normal(random) : 0.0;
+    copy_in(sums, rounded, weights);
 
-    const auto size = static_cast<std::size_t>(weights.size());
-    std::vector<double> sums(size);
-    std::vector<Scalar> gradient(size);
+    Matrix gradient(weights.rows, weights.cols);
     std::vector<Parameter<Scalar>> parameters;
-    parameters.push_back({.value = {weights.data, weights.size()}, .gradient = gradient, .name = "weights"});
+    parameters.push_back(
+        {.value = {weights.data, weights.size()}, .gradient = {gradient.data(), weights.size()}, .name = "weights"});
     Sgd<Scalar, Device> sgd({.momentum = 0.9, .weight_decay = options_.sgd.weight_decay}, parameters, device_);
     std::vector<Index> order(static_cast<std::size_t>(design.rows));
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<Index>(i);
@@ -204,11 +205,19 @@ class LinearProbe {
             std::span<const Index>(order).subspan(first, std::min(batch, order.size() - first));
         loss += static_cast<double>(rows.size()) *
                 Passes::template cross_entropy<Scalar>(device_, design, labels, rows, weights, sums.data(), workspace);
-        std::transform(sums.begin(), sums.end(), gradient.begin(), [](double sum) { return static_cast<Scalar>(sum); });
+        copy_in(sums, rounded, gradient);
         sgd.step(rate);
       }
     }
     return {loss / static_cast<double>(order.size()), options_.sgd.epochs, true};
+  }
+
+  /// Numbers of the host into a matrix of the device, by way of `rounded`.
+  void copy_in(std::span<const double> values, std::vector<Scalar>& rounded, MatrixView<Scalar> to) const {
+    rounded.resize(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(),
+                   [](double value) { return static_cast<Scalar>(value); });
+    RowPasses<Device>::copy_in(device_, MatrixView<const Scalar>(rounded.data(), to.rows, to.cols), to);
   }
 
   /// Standard normal, by Box and Muller.

@@ -3,4 +3,5 @@
 
 #include "swav/backend/eigen/optim_passes.hpp"
 #include "swav/backend/eigen/probe_passes.hpp"
+#include "swav/backend/eigen/row_passes.hpp"
 #include "swav/evaluate/basic_linear_probe.hpp"

@@ -4,6 +4,9 @@
 
 namespace swav {
 
+// Features, prototypes, designs and weights are in the device's memory; labels, moments, gradients and what else stands
+// as a pointer, in the host's.
+
 /// Static functions:
 ///   classify<Scalar>(device, train, train_labels, test, neighbors, temperature, int* predictions) -> bool
 ///     The class of largest weight among each test row's `neighbors` most similar train rows (cosine), a neighbour

@@ -9,28 +9,13 @@
 
 #include "swav/backend/thrust/device.hpp"
 #include "swav/backend/thrust/reductions.hpp"
+#include "swav/backend/thrust/scaled_norm.hpp"
 #include "swav/core/host_device.hpp"
 #include "swav/core/row_passes.hpp"
 #include "swav/core/scalar_traits.hpp"
 
 namespace swav {
 namespace detail {
-
-/// sqrt(squares) scale: a norm whose squares stay in the range. Infinite and NaN entries stay what they are.
-template <class A>
-struct ScaledNorm {
-  A scale, squares;
-  SWAV_HOST_DEVICE explicit operator A() const { return scale * std::sqrt(squares); }
-};
-template <class A>
-struct AddScaledNorms {
-  SWAV_HOST_DEVICE ScaledNorm<A> operator()(const ScaledNorm<A>& x, const ScaledNorm<A>& y) const {
-    if (!(x.scale >= y.scale)) return x.scale < y.scale ? (*this)(y, x) : ScaledNorm<A>{x.scale + y.scale, A(1)};
-    if (!(x.scale > 0) || x.scale > std::numeric_limits<A>::max()) return x;
-    const A ratio = y.scale / x.scale;
-    return {x.scale, x.squares + y.squares * ratio * ratio};
-  }
-};
 
 /// The larger, or a NaN when one of them is not finite.
 template <class A>
@@ -106,15 +91,12 @@ struct RowPasses<ThrustDevice<Policy>> {
                            [=] SWAV_HOST_DEVICE(Index r, Index c) { rows.data[r * rows.stride + c] = A(0); });
   }
 
-  /// Part of the passes above; nvcc allows no lambdas of device code in private functions.
+ private:
   template <class From>
   static Accumulator<From> norms_of(const Device& device, MatrixView<const From> rows, Accumulator<From>* norms) {
     using A = Accumulator<From>;
-    const auto entry = [=] SWAV_HOST_DEVICE(Index r, Index c) {
-      const A value = static_cast<A>(rows.data[r * rows.stride + c]);
-      return detail::ScaledNorm<A>{std::abs(value), A(1)};
-    };
-    detail::reduce_rows(device, rows.rows, rows.cols, entry, detail::AddScaledNorms<A>(), norms);
+    detail::reduce_rows(device, rows.rows, rows.cols, detail::EntryAsNorm<From, A>{rows}, detail::AddScaledNorms<A>(),
+                        norms);
     return detail::reduce_values(device, norms, rows.rows, A(0), detail::LargestFinite<A>());
   }
 };
