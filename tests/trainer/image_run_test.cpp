@@ -2,12 +2,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "image_files.hpp"
 #include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/core/error.hpp"
 #include "swav/io/file_error.hpp"
+#include "swav/io/safetensors.hpp"
+#include "train/checkpoint.hpp"
 #include "train/command_line.hpp"
 #include "train/evaluation.hpp"
 #include "train/learner.hpp"
@@ -113,6 +116,27 @@ TEST_CASE("a run on image files that was stopped and resumed equals one that was
   } catch (const FileError& error) {
     CHECK_MESSAGE(has(error.what(), "2 of 40 images cannot be read"), error.what());
   }
+}
+
+TEST_CASE("a checkpoint that knows only the number of its images is gone on from") {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "data", 40, 3);
+  TrainOptions options = folder_options(folder / "data", folder / "run");
+  options.evaluate = false;
+  options.max_steps = 3;
+  REQUIRE(run_training(options) == 0);
+  const std::string path = checkpoint_path(folder / "run");
+  {
+    const SafetensorsFile file(path);
+    nlohmann::json record = nlohmann::json::parse(file.metadata("swav_train"));
+    CHECK(record.erase("image_names") == 1);
+    write_safetensors(path + ".old", file.tensors(), {{"swav_train", record.dump()}});
+  }
+  std::filesystem::rename(path + ".old", path);
+  options.resume = true;
+  options.max_steps = 0;
+  REQUIRE(run_training(options) == 0);
+  CHECK(read_metrics(folder / "run" / "metrics.jsonl").steps.size() == 10);
 }
 
 TEST_CASE("names of files and folders that are no UTF-8 stop neither a run nor its resume") {
