@@ -110,7 +110,7 @@ void add_images(const fs::path& folder, std::vector<fs::path>& above, StoredFile
 void number_classes(Part& part) {
   std::vector<int> numbers = part.labels;
   std::ranges::sort(numbers);
-  numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());  // clang 14 has no std::ranges::unique
   for (int& label : part.labels) label = static_cast<int>(std::ranges::lower_bound(numbers, label) - numbers.begin());
   for (const int number : numbers) part.class_names.push_back(std::to_string(number));
 }
