@@ -83,6 +83,7 @@ struct Network::Implementation {
   Architecture architecture;
   std::vector<ImageGroup> groups;
   Precision precision;
+  Gradients gradients;
   TrunkPlan plan;
   Weights weights;
   std::vector<std::vector<float>> images;
@@ -97,10 +98,11 @@ struct Network::Implementation {
   bool forward_done = false;
 
   Implementation(const Architecture& wanted, std::vector<ImageGroup> wanted_groups, Precision stored,
-                 std::uint64_t seed)
+                 std::uint64_t seed, Gradients gradients_wanted)
       : architecture(wanted),
         groups(std::move(wanted_groups)),
         precision(stored),
+        gradients(gradients_wanted),
         plan(plan_trunk(wanted)),
         weights((check_groups(wanted, groups), wanted), plan, seed),
         parameters(plan, weights, true) {
@@ -118,21 +120,24 @@ struct Network::Implementation {
                           TrunkEnds{program.external(images[g].data()), features, row});
       row += groups[g].images;
     }
-    Buffer* grad_features = grad_embeddings;
-    if (architecture.head) {
+    if (architecture.head)
       head = std::make_unique<Head>(program, weights, rows, plan.features, architecture.head_hidden,
                                     architecture.embedding, features, embeddings);
-      grad_features = head->backward(program, grad_embeddings, architecture.head_hidden);
-    }
+    if (gradients == Gradients::computed) add_backward();
+    program.finish();
+  }
+
+  void add_backward() {
+    Buffer* grad_features = grad_embeddings;
+    if (architecture.head) grad_features = head->backward(program, grad_embeddings, architecture.head_hidden);
     // The last group's activations are the freshest in cache, and their memory serves the groups before it.
     for (auto trunk = trunks.rbegin(); trunk != trunks.rend(); ++trunk) trunk->backward(program, grad_features);
-    program.finish();
   }
 };
 
 Network::Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision,
-                 std::uint64_t seed)
-    : implementation_(std::make_unique<Implementation>(architecture, std::move(groups), precision, seed)) {}
+                 std::uint64_t seed, Gradients gradients)
+    : implementation_(std::make_unique<Implementation>(architecture, std::move(groups), precision, seed, gradients)) {}
 Network::~Network() = default;
 
 std::span<float> Network::input(std::size_t group) {
@@ -153,6 +158,8 @@ void Network::backward(MatrixView<const float> grad_embeddings) {
   detail::require(grad_embeddings.rows == self.rows && grad_embeddings.cols == self.columns,
                   "grad_embeddings: ", grad_embeddings.rows, " x ", grad_embeddings.cols, " found, ", self.rows, " x ",
                   self.columns, " wanted");
+  detail::require(self.gradients == Gradients::computed,
+                  "backward: a network without gradients found, one with wanted");
   detail::require(self.forward_done, "backward: no forward() since the last backward() found, one wanted");
   self.forward_done = false;
   for (Index r = 0; r < self.rows; ++r)
@@ -162,6 +169,7 @@ void Network::backward(MatrixView<const float> grad_embeddings) {
 
 std::vector<NamedTensor>& Network::tensors() { return implementation_->weights.tensors(); }
 const Architecture& Network::architecture() const { return implementation_->architecture; }
+std::size_t Network::groups() const { return implementation_->groups.size(); }
 Index Network::rows() const { return implementation_->rows; }
 Index Network::embedding_dimension() const { return implementation_->columns; }
 Index Network::feature_dimension() const { return implementation_->plan.features; }

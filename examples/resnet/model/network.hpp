@@ -14,6 +14,9 @@
 
 namespace swav::resnet {
 
+/// Whether a network has a backward pass, and the memory for it.
+enum class Gradients { computed, none };
+
 /// A residual network with a projection head, in training mode.
 /// Each group of images goes through the trunk on its own (batch norm's statistics are a group's, running statistics
 /// take the groups in order); the head takes the rows of all groups together. Results repeat bit for bit at a fixed
@@ -23,7 +26,8 @@ class Network {
  public:
   /// Throws InvalidInput for an unknown depth, a width that is no positive multiple of 8, an empty group, or so few
   /// values that batch norm is undefined.
-  Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision, std::uint64_t seed);
+  Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision, std::uint64_t seed,
+          Gradients gradients = Gradients::computed);
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
@@ -35,12 +39,15 @@ class Network {
   /// Valid until backward(). Moves the running statistics. Reads the weights' current values.
   MatrixView<const float> forward();
   /// Overwrites every gradient with that of the loss whose gradient in the last forward()'s embeddings is given, once a
-  /// forward(). The weights must not have changed since. Throws InvalidInput on a wrong shape or without a forward().
+  /// forward(). The weights must not have changed since. Throws InvalidInput on a wrong shape, without a forward(), or
+  /// for a network without gradients.
   void backward(MatrixView<const float> grad_embeddings);
 
   /// Parameters and running statistics: the whole state. The spans stay valid; values may be written between steps.
   [[nodiscard]] std::vector<NamedTensor>& tensors();
   [[nodiscard]] const Architecture& architecture() const;
+  /// How many inputs there are.
+  [[nodiscard]] std::size_t groups() const;
   [[nodiscard]] Index rows() const;
   [[nodiscard]] Index embedding_dimension() const;
   /// Channels of the trunk's last stage.

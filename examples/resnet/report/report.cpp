@@ -82,7 +82,7 @@ std::string settings_body(const TrainOptions& options) {
 
 std::string charts(const ReportInput& in) {
   const Index per_epoch = in.learner.steps_per_epoch();
-  const double ln_k = std::log(static_cast<double>(in.options.prototypes));
+  const double ln_k = mean_ln_k(in.options);
   const MetricsHistory& history = in.history;
   std::string html = section(
       "Loss", "The swapped prediction loss; at ln K the network tells nothing apart.",
@@ -145,8 +145,13 @@ std::string tiles(const ReportInput& in, Index used) {
     html += tile(short_number(std::round(steps.back().images_per_second)), "images a second") +
             tile(percent_text(all > 0 ? waiting / all : 0.0), "waiting for data");
   }
-  html += tile(std::to_string(used) + " of " + std::to_string(in.options.prototypes), "prototypes used");
+  html += tile(std::to_string(used) + " of " + std::to_string(head_prototypes(in.options)[0]), "prototypes used");
   return html + "</div>\n";
+}
+
+// Heads are each other's alternatives: one is shown.
+MatrixView<const float> first_head(const Bank& bank) {
+  return bank.weights().middle_rows(0, bank.head_prototypes()[0]);
 }
 
 std::string page(const ReportInput& in) {
@@ -154,7 +159,7 @@ std::string page(const ReportInput& in) {
   constexpr Index nearest = 10;
   constexpr int shown = 14;
   const std::vector<PrototypeUse> uses =
-      prototype_use(embeddings, in.learner.bank().weights(), in.features.training.labels, nearest);
+      prototype_use(embeddings, first_head(in.learner.bank()), in.features.training.labels, nearest);
   const Index used = std::count_if(uses.begin(), uses.end(), [](const PrototypeUse& use) { return use.images > 0; });
 
   const std::string title = "SwAV on " + in.data.name;
@@ -165,7 +170,7 @@ std::string page(const ReportInput& in) {
       escape_html(title) + "</title>\n<style>" + report_style + "</style></head>\n<body><main>\n";
   html += "<h1>" + escape_html(title) + "</h1>\n<p class=\"lead\">" + std::to_string(in.data.pretraining().count()) +
           " images, learned without labels in " + std::to_string(in.learner.steps_done()) + " steps of " +
-          std::to_string(in.options.batch_size) + " images, preset " + escape_html(in.options.preset) + ", seed " +
+          std::to_string(step_images(in.options)) + " images, preset " + escape_html(in.options.preset) + ", seed " +
           std::to_string(in.options.seed) + ". " + escape_html(in.learner.network().describe()) + "</p>\n";
   html += tiles(in, used);
   for (const WarningRecord& warning : in.history.warnings)

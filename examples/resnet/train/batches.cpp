@@ -28,9 +28,11 @@ Batches::Batches(const ImageSource& images, const MultiCropSampler& crops, std::
       crops_(crops),
       groups_(std::move(groups)),
       options_(options),
-      per_epoch_(images.count() / options.batch_size) {
+      per_epoch_(images.count() / (options.batch_size * options.multiple) * options.multiple) {
   detail::require(options.batch_size <= images.count(), "--batch-size: ", options.batch_size, " found, ",
                   images.count(), " (the number of images) or fewer wanted");
+  detail::require(per_epoch_ > 0, "--accumulate: ", options.multiple, " batches of ", options.batch_size,
+                  " found, no more images in all than there are, ", images.count(), ", wanted");
   detail::require(crops.views() <= static_cast<Index>(most_views), "--large-crops and --small-crops: ", crops.views(),
                   " views found, ", most_views, " or fewer wanted");
   for (EpochOrder& order : orders_) order.images.resize(static_cast<std::size_t>(images.count()));

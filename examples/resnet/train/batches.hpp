@@ -18,7 +18,8 @@ namespace swav::resnet {
 struct BatchOptions {
   Index batch_size = 1;
   std::uint64_t seed = 0;
-  int workers = 0;  ///< Threads that render ahead; 0: the step's own threads render, when asked.
+  Index multiple = 1;  ///< An epoch's batches are a multiple of this: those of a step.
+  int workers = 0;     ///< Threads that render ahead; 0: the step's own threads render, when asked.
 };
 
 class Batches {

@@ -39,6 +39,7 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& o
   const Json record{{"options", to_json(options)},
                     {"step", position.step},
                     {"total_steps", position.total_steps},
+                    {"queue_rows", learner.queue_rows()},
                     {"training_seconds", position.training_seconds},
                     {"evaluation_seconds", position.evaluation_seconds},
                     {"images", position.images},
@@ -71,7 +72,9 @@ RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& lea
   const SafetensorsFile file(path);
   const Json record = read_record(file, path);
   RunPosition position;
+  Index queue_rows = 0;
   try {
+    queue_rows = record.at("queue_rows");
     position = {record.at("step"),
                 record.at("total_steps"),
                 record.at("training_seconds"),
@@ -84,6 +87,7 @@ RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& lea
   if (position.step < 0 || position.total_steps < position.step)
     throw FileError(path, detail::concatenate("step ", position.step, " of ", position.total_steps,
                                               " found, 0 or more and no more than all wanted"));
+  if (queue_rows < 0) throw FileError(path, detail::concatenate("queue_rows ", queue_rows, " found, 0 or more wanted"));
   detail::require(position.images == first.images, "--data-dir: ", first.images, " images found, ", position.images,
                   " wanted, as when the checkpoint was written: their order depends on it");
   // Early checkpoints have no hash.
@@ -99,7 +103,7 @@ RunPosition restore_checkpoint(const std::filesystem::path& folder, Learner& lea
                       detail::concatenate("tensor '", tensor.name, "' has another shape or type than this run's"));
   }
   for (const StateTensor& tensor : state) file.read(tensor.name, VectorView<float>(tensor.value));
-  learner.resume_at(position.step, position.total_steps);
+  learner.resume_at(position.step, position.total_steps, queue_rows);
   return position;
 }
 

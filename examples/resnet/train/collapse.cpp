@@ -68,8 +68,11 @@ std::vector<std::string> CollapseMonitor::add(const StepRecord& record) {
                        "--freeze-prototypes, or softer crops (raise the lower ends of --large-scale and "
                        "--small-scale)");
   const double codes = static_cast<double>(options_.batch_size) * static_cast<double>(options_.crops_for_assign.size());
-  const double prototypes = options_.prototypes;
-  const double even = prototypes * (1 - std::exp(-codes / prototypes));
+  double even = 0;
+  for (const std::ptrdiff_t head : head_prototypes(options_)) {
+    const auto prototypes = static_cast<double>(head);
+    even += prototypes * (1 - std::exp(-codes / prototypes));
+  }
   if (used < lowest_share_used * even)
     warnings.push_back("few prototypes are used (" + number(used) + " a step, about " + number(even) +
                        " if even): the codes are collapsing. Try --epsilon 0.03, a longer --freeze-prototypes, or "
@@ -83,11 +86,17 @@ std::vector<std::string> CollapseMonitor::add(const StepRecord& record) {
 
 std::vector<std::string> doubtful_settings(const TrainOptions& o) {
   std::vector<std::string> doubts;
-  if (o.batch_size < o.prototypes)
-    doubts.push_back("--batch-size " + std::to_string(o.batch_size) + " is less than --prototypes " +
-                     std::to_string(o.prototypes) +
-                     ": a batch cannot reach every prototype. If the loss stays at ln K, lower --prototypes or raise "
-                     "--batch-size");
+  const auto heads = head_prototypes(o);
+  const std::ptrdiff_t prototypes = *std::max_element(heads.begin(), heads.end());
+  const std::ptrdiff_t rows = std::ptrdiff_t{step_images(o)} + o.queue_length;
+  if (rows < prototypes)
+    doubts.push_back(
+        std::to_string(rows) +
+        " images a step (--batch-size, --accumulate) and in the queue (--queue-length)"
+        " are less than " +
+        std::to_string(prototypes) +
+        " prototypes: codes cannot reach every one. If the loss stays at ln K, lower --prototypes or raise "
+        "one of these");
   return doubts;
 }
 

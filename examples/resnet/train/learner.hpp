@@ -1,32 +1,32 @@
-// What learns: network, prototypes, optimiser, and the way of one batch through them. In: images and settings.
-// Out: a step's measurements; the whole state, by name, for checkpoints.
+// What learns: network, prototypes, queue, momentum encoder, optimiser, and the way of a step's batches through them.
+// In: images and settings. Out: a step's measurements; the whole state, by name, for checkpoints.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/image_source.hpp"
 #include "model/network.hpp"
-#include "swav/backend/eigen/onednn_product.hpp"
 #include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/statistics.hpp"
 #include "swav/loss/swapped_prediction.hpp"
-#include "swav/prototypes/bank.hpp"
+#include "swav/prototypes/queue.hpp"
+#include "train/accumulation.hpp"
 #include "train/batches.hpp"
+#include "train/loss_device.hpp"
+#include "train/momentum_encoder.hpp"
 #include "train/optimizer.hpp"
 #include "train/options.hpp"
 
 namespace swav::resnet {
 
-/// The network needs oneDNN anyway: its products serve the loss as well.
-using LossDevice = BasicEigenDevice<OneDnnProduct>;
-
 struct StepMetrics {
   double loss = 0;
   double code_entropy = 0;    // mean nats a row
-  Index prototypes_used = 0;  // distinct arg max of the codes
+  Index prototypes_used = 0;  // distinct arg max of a batch's codes
   double feature_spread = 0;  // 1: the unit embeddings fill the sphere; 0: they are all the same
   double learning_rate = 0;
   double data_seconds = 0;  // until the batch was there
@@ -45,29 +45,44 @@ class Learner {
   /// not suit the network, or this CPU cannot compute in the precision.
   Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization);
 
-  /// One optimisation step on the next batch. Allocates nothing after the first. Throws InvalidInput, which says what
+  /// One optimisation step on the next batch, or batches. Allocates nothing after the first, but once as the queue is
+  /// first used. Throws InvalidInput, which says what
   /// to change, when an embedding or a gradient is not finite any more.
   StepMetrics step();
 
   [[nodiscard]] Index steps_done() const { return steps_done_; }
-  [[nodiscard]] Index steps_per_epoch() const { return batches_.per_epoch(); }
+  [[nodiscard]] Index steps_per_epoch() const { return batches_.per_epoch() / options_.accumulate; }
   [[nodiscard]] Index total_steps() const { return total_steps_; }
   /// Plans the schedule to end after `steps`; at least one more than are done.
   void set_total_steps(Index steps);
 
-  /// Parameters and running statistics under torchvision's names, "prototypes.weight", and the optimiser's moments
-  /// under "optimizer.".
+  /// Parameters and running statistics under torchvision's names; "prototypes.weight", or of several heads, as in the
+  /// release, "prototypes.prototypes0.weight" and so on; the momentum encoder's under "momentum_encoder.", the queue's
+  /// rows as "queue.embeddings", the optimiser's moments under "optimizer.".
   [[nodiscard]] std::vector<StateTensor> state();
+  /// Embeddings ever written to the queue, a view; with state() and the steps, all there is of state.
+  [[nodiscard]] Index queue_rows() const { return queue_ ? queue_->pushed() : 0; }
   /// Continues after `steps` of `total_steps`, the state having been written through state().
-  void resume_at(Index steps, Index total_steps);
+  void resume_at(Index steps, Index total_steps, Index queue_rows);
 
   [[nodiscard]] Network& network() { return *network_; }
-  [[nodiscard]] const PrototypeBank<float, LossDevice>& bank() const { return bank_; }
+  [[nodiscard]] const Bank& bank() const { return bank_; }
   [[nodiscard]] const MultiCropSampler& crops() const { return crops_; }
   [[nodiscard]] Precision precision() const { return precision_; }
 
  private:
+  using Queue = EmbeddingQueue<float, LossDevice>;
+
   StepMetrics checked_step();
+  StepMetrics learn_from_batch();
+  StepMetrics learn_from_batches();
+  void compute_common_codes();
+  [[nodiscard]] StepMetrics metrics_of(MatrixView<const float> z);
+  void follow_schedules();
+  [[nodiscard]] double learning_rate() const;
+  [[nodiscard]] Queue* queue();
+  [[nodiscard]] VectorView<float> prototype_gradient();
+  [[nodiscard]] std::vector<StateTensor> prototypes_state(const std::string& prefix, MatrixView<float> weights) const;
 
   TrainOptions options_;
   MultiCropSampler crops_;
@@ -75,9 +90,14 @@ class Learner {
   Precision precision_;
   std::unique_ptr<Network> network_;
   std::vector<float*> inputs_;
-  PrototypeBank<float, LossDevice> bank_;
+  Bank bank_;
   SwappedPredictionLoss<float, LossDevice> loss_;
   SwappedPredictionStep<float, LossDevice> loss_step_;
+  std::optional<Queue> queue_;
+  std::optional<MomentumEncoder> encoder_;
+  std::optional<Accumulation> accumulation_;
+  ViewCodes<float, LossDevice> codes_;  // of all batches of a step
+  MatrixView<const float> embeddings_;  // of the batch that went through a network last
   SpreadWorkspace<EigenDevice> spread_workspace_;
   std::unique_ptr<Optimizer> optimizer_;
   Index steps_done_ = 0;

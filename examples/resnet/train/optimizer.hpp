@@ -1,5 +1,5 @@
-// The optimiser a run has chosen. In: options and parameters. Out: SGD, with LARC or without, or AdamW, behind one
-// face.
+// The optimiser a run has chosen. In: options and parameters. Out: SGD, alone or with LARC or LARS, or AdamW, behind
+// one face.
 #pragma once
 
 #include <utility>
@@ -37,6 +37,7 @@ class Optimizer {
                     std::move(parameters), device);
     SgdOptions sgd{.momentum = o.momentum, .weight_decay = o.weight_decay};
     if (o.larc) sgd.larc = LarcOptions{};
+    if (o.optimizer == "lars") sgd.lars = LarsOptions{};
     return Choice(std::in_place_type<Sgd<float>>, sgd, std::move(parameters), device);
   }
 

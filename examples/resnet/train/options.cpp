@@ -31,6 +31,18 @@ void range(const char* flag, const std::array<double, 2>& value, double highest)
 
 }  // namespace
 
+std::vector<std::ptrdiff_t> head_prototypes(const TrainOptions& o) {
+  if (o.heads.empty()) return {o.prototypes};
+  return {o.heads.begin(), o.heads.end()};
+}
+
+double mean_ln_k(const TrainOptions& o) {
+  double sum = 0;
+  const auto heads = head_prototypes(o);
+  for (const std::ptrdiff_t prototypes : heads) sum += std::log(static_cast<double>(prototypes));
+  return sum / static_cast<double>(heads.size());
+}
+
 void validate(const TrainOptions& o) {
   at_least("--workers", o.workers, -1);
   detail::require(o.workers <= 1024, "--workers: ", o.workers, " found, 1024 or less wanted");
@@ -63,8 +75,11 @@ void validate(const TrainOptions& o) {
   range("--blur-sigma", o.blur_sigma, 100.0);
 
   at_least("--prototypes", o.prototypes, 2);
+  for (const int prototypes : o.heads) at_least("--heads", prototypes, 2);
   above_zero("--temperature", o.temperature);
+  at_least("--final-temperature", o.final_temperature, 0.0);
   above_zero("--epsilon", o.epsilon);
+  at_least("--final-epsilon", o.final_epsilon, 0.0);
   at_least("--sinkhorn-iterations", o.sinkhorn_iterations, 1);
   detail::require(!o.crops_for_assign.empty(), "--crops-for-assign: none found, at least one view wanted");
   for (const int view : o.crops_for_assign) {
@@ -74,8 +89,15 @@ void validate(const TrainOptions& o) {
                     "--crops-for-assign: ", view, " found twice, distinct views wanted");
   }
   at_least("--freeze-prototypes", o.freeze_prototypes, 0);
+  at_least("--queue-length", o.queue_length, 0);
+  at_least("--queue-start-epoch", o.queue_start_epoch, 0);
+  detail::require(o.momentum_encoder >= 0 && o.momentum_encoder < 1, "--momentum-encoder: ", o.momentum_encoder,
+                  " found, 0 to below 1 wanted");
 
   at_least("--batch-size", o.batch_size, 2);
+  at_least("--accumulate", o.accumulate, 1);
+  detail::require(o.accumulate <= (1 << 30) / o.batch_size, "--accumulate: ", o.accumulate, " batches of ",
+                  o.batch_size, " found, ", 1 << 30, " images a step or fewer wanted");
   at_least("--epochs", o.epochs, 0);
   detail::require(o.optimizer == "sgd" || !o.larc, "--larc: found with --optimizer ", o.optimizer, ", sgd wanted");
   at_least("--start-lr", o.start_learning_rate, 0.0);

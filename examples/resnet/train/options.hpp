@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -45,13 +46,21 @@ struct TrainOptions {
   std::array<double, 2> blur_sigma = {0.1, 2.0};
 
   int prototypes = 100;
+  std::vector<int> heads = {};
   double temperature = 0.1;
+  double final_temperature = 0.0;
   double epsilon = 0.05;
+  double final_epsilon = 0.0;
   int sinkhorn_iterations = 3;
+  bool hard_codes = false;
   std::vector<int> crops_for_assign = {0, 1};
   int freeze_prototypes = 50;
+  int queue_length = 0;
+  int queue_start_epoch = 0;
+  double momentum_encoder = 0.0;
 
   int batch_size = 128;
+  int accumulate = 1;
   int epochs = 8;
   std::string optimizer = "sgd";
   bool larc = false;
@@ -130,22 +139,39 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Crops", "--blur-sigma", "Range of its deviation in pixels"}, o.blur_sigma);
 
   visit(OptionInfo{"SwAV", "--prototypes", "Number of prototypes K"}, o.prototypes);
+  visit(OptionInfo{"SwAV", "--heads", "Prototypes of each of several heads, in place of --prototypes"}, o.heads);
   visit(OptionInfo{"SwAV", "--temperature", "Temperature of the predictions"}, o.temperature);
+  visit(OptionInfo{"SwAV", "--final-temperature", "What it comes to, in a line over the steps (0: it stays)"},
+        o.final_temperature);
   visit(OptionInfo{"SwAV", "--epsilon", "Entropic regularisation of the codes"}, o.epsilon);
+  visit(OptionInfo{"SwAV", "--final-epsilon", "What it comes to, in a line over the steps (0: it stays)"},
+        o.final_epsilon);
   visit(OptionInfo{"SwAV", "--sinkhorn-iterations", "Sinkhorn iterations for the codes"}, o.sinkhorn_iterations);
+  visit(OptionInfo{"SwAV", "--hard-codes", "Each code all on its largest entry"}, o.hard_codes);
   visit(OptionInfo{"SwAV", "--crops-for-assign", "The views codes are computed from"}, o.crops_for_assign);
   visit(OptionInfo{"SwAV", "--freeze-prototypes", "Steps during which prototypes stay as they are"},
         o.freeze_prototypes);
+  visit(
+      OptionInfo{"SwAV", "--queue-length",
+                 "Earlier embeddings of each such view that help to compute codes once there are so many; 0 for none"},
+      o.queue_length);
+  visit(OptionInfo{"SwAV", "--queue-start-epoch", "Epochs before the queue starts to fill"}, o.queue_start_epoch);
+  visit(OptionInfo{"SwAV", "--momentum-encoder",
+                   "Compute codes with an average of the network, of which a step keeps this share (0: without)"},
+        o.momentum_encoder);
 
-  visit(OptionInfo{"Training", "--batch-size", "Images a step"}, o.batch_size);
+  visit(OptionInfo{"Training", "--batch-size", "Images that go through the network at a time"}, o.batch_size);
+  visit(OptionInfo{"Training", "--accumulate",
+                   "Batches a step, with codes of all together; each goes through the network twice"},
+        o.accumulate);
   visit(OptionInfo{"Training", "--epochs", "Passes over the images; 0 evaluates the untrained network"}, o.epochs);
-  visit(OptionInfo{"Training", "--optimizer", "Optimiser", false, {"sgd", "adamw"}}, o.optimizer);
+  visit(OptionInfo{"Training", "--optimizer", "Optimiser", false, {"sgd", "lars", "adamw"}}, o.optimizer);
   visit(OptionInfo{"Training", "--larc", "Layer-wise adaptive rates (LARC) with sgd"}, o.larc);
   visit(OptionInfo{"Training", "--start-lr", "Learning rate at the start of the warm-up"}, o.start_learning_rate);
   visit(OptionInfo{"Training", "--lr", "Learning rate after the warm-up"}, o.learning_rate);
   visit(OptionInfo{"Training", "--final-lr", "Learning rate at the end of the cosine"}, o.final_learning_rate);
   visit(OptionInfo{"Training", "--warmup-epochs", "Epochs of linear warm-up, fractions allowed"}, o.warmup_epochs);
-  visit(OptionInfo{"Training", "--momentum", "Momentum of sgd"}, o.momentum);
+  visit(OptionInfo{"Training", "--momentum", "Momentum of sgd and lars"}, o.momentum);
   visit(OptionInfo{"Training", "--weight-decay", "Weight decay"}, o.weight_decay);
   visit(OptionInfo{"Training",
                    "--precision",
@@ -168,6 +194,15 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Run", "--evaluate", "k-NN and linear evaluation and the report at the end", true}, o.evaluate);
   visit(OptionInfo{"Run", "--eval-interval", "Epochs between evaluations (0: at the end only)", true}, o.eval_interval);
 }
+
+/// Prototypes of each head: one head of --prototypes, unless --heads says otherwise.
+[[nodiscard]] std::vector<std::ptrdiff_t> head_prototypes(const TrainOptions& options);
+
+/// ln K, the loss of predictions that tell nothing apart; of several heads, the mean.
+[[nodiscard]] double mean_ln_k(const TrainOptions& options);
+
+/// Images a step learns from.
+[[nodiscard]] inline int step_images(const TrainOptions& options) { return options.batch_size * options.accumulate; }
 
 /// Throws InvalidInput, which names the flag, for a setting no run can have.
 void validate(const TrainOptions& options);

@@ -54,7 +54,7 @@ class Run {
     const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
     log_.emplace(metrics, position_.step);
     progress_.emplace(last_step(), learner_.steps_per_epoch());
-    ln_k_ = std::log(static_cast<double>(options_.prototypes));
+    ln_k_ = mean_ln_k(options_);
     if (metrics_lost)
       warn(metrics.string() + " is missing: the record and the report's charts begin after step " +
            std::to_string(position_.step));
@@ -112,7 +112,7 @@ class Run {
     if (options_.evaluate && !no_accuracies_.empty()) std::printf("no accuracies: %s\n", no_accuracies_.c_str());
     std::printf("%s\n", learner_.network().describe().c_str());
     std::printf("%td steps of %d images, epochs of %td steps; %s; %d threads, %s; in %s\n", last_step(),
-                options_.batch_size, learner_.steps_per_epoch(),
+                step_images(options_), learner_.steps_per_epoch(),
                 learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32", omp_get_max_threads(),
                 workers_text().c_str(), options_.output.c_str());
     if (!initial_weights_.empty()) std::printf("%s\n", printable(initial_weights_).c_str());
@@ -169,7 +169,7 @@ class Run {
                             .prototypes_used = metrics.prototypes_used,
                             .feature_spread = metrics.feature_spread,
                             .learning_rate = metrics.learning_rate,
-                            .images_per_second = options_.batch_size / seconds_per_step_,
+                            .images_per_second = step_images(options_) / seconds_per_step_,
                             .seconds = seconds,
                             .data_seconds = metrics.data_seconds};
     log_->write(record);
