@@ -113,6 +113,24 @@ TEST_CASE("forward and backward of a network allocate nothing after the first st
   }
 }
 
+TEST_CASE("queue, heads, momentum encoder and accumulation allocate nothing once the queue is in use") {
+  ImageSet images(28, 28, 1);
+  images.pixels.resize(96 * 28 * 28, 77);
+  for (const int accumulate : {1, 2}) {
+    TrainOptions options = tiny_options("", "");
+    options.queue_length = 30;
+    options.heads = {12, 7};
+    options.momentum_encoder = 0.9;
+    options.batch_size = 8;
+    options.accumulate = accumulate;
+    options.threads = 0;
+    Learner learner(options, images, Normalization{});
+    for (int i = 0; i < 6; ++i) learner.step();
+    REQUIRE(learner.queue_rows() > 30);
+    for (int i = 0; i < 8; ++i) check_step([&] { learner.step(); });
+  }
+}
+
 TEST_CASE("a learner's step, crops and update included, allocates nothing after the first") {
   ImageSet images(28, 28, 1);
   images.pixels.resize(96 * 28 * 28);

@@ -52,6 +52,7 @@ TEST_CASE("arguments override the preset, whatever their order") {
   CHECK(o.depth == 18);
   CHECK(o.learning_rate == 0.5);
   CHECK(o.crops_for_assign == std::vector<int>{1});
+  CHECK(parse({"--heads", "30", "20", "--hard-codes"}).options.heads == std::vector<int>{30, 20});
   CHECK(o.large_scale == std::array<double, 2>{0.3, 0.9});
   CHECK_FALSE(o.evaluate);
   CHECK(o.output == "runs/cifar10-seed7");
@@ -98,5 +99,12 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
       has(complaint({"--resume", "--output", "no/such/run"}), "--resume: no no/such/run/checkpoint.safetensors found"));
   CHECK(complaint({"--resume", "--output", "no/such/run", "--preset", "stl10"}).empty());
   CHECK(has(complaint({"--momentum", "1"}), "--momentum"));
+  CHECK(has(complaint({"--heads", "30", "1"}), "--heads: 1"));
+  CHECK(has(complaint({"--queue-length", "-1"}), "--queue-length: -1"));
+  CHECK(has(complaint({"--momentum-encoder", "1"}), "--momentum-encoder: 1"));
+  CHECK(has(complaint({"--accumulate", "0"}), "--accumulate: 0"));
+  CHECK(has(complaint({"--accumulate", "2000000000"}), "--accumulate: 2000000000"));
+  CHECK(has(complaint({"--final-temperature", "-1"}), "--final-temperature: -1"));
+  CHECK(has(complaint({"--larc", "--optimizer", "lars"}), "--larc"));
   CHECK(has(complaint({"--flip", "1.5"}), "--flip"));
 }

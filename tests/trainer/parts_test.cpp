@@ -114,6 +114,15 @@ TEST_CASE("a collapse is told within the first epoch, with what to change; a hea
 
   options.batch_size = options.prototypes - 1;
   CHECK(has(doubtful_settings(options).at(0), "--batch-size"));
+  options.heads = {options.prototypes + 1, 2};
+  CHECK(has(doubtful_settings(options).at(0), "101 prototypes"));
+  options.accumulate = 2;
+  CHECK(doubtful_settings(options).empty());
+  options.accumulate = 1;
+  options.queue_length = 2;
+  CHECK(doubtful_settings(options).empty());
+  options.heads.clear();
+  options.queue_length = 0;
   options.batch_size = options.prototypes;
   CHECK(doubtful_settings(options).empty());
 }

@@ -83,7 +83,21 @@ void await_checkpoint(const std::filesystem::path& run) {
 TEST_CASE("kill -9 at random moments, then --resume: the same as if nothing had happened") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");
-  const std::vector<std::string> many_steps{"--epochs", "30", "--checkpoint-interval", "1", "--no-evaluate"};
+  // With all the state that a run can have.
+  const std::vector<std::string> many_steps{"--epochs",
+                                            "30",
+                                            "--checkpoint-interval",
+                                            "1",
+                                            "--no-evaluate",
+                                            "--queue-length",
+                                            "50",
+                                            "--heads",
+                                            "12",
+                                            "7",
+                                            "--momentum-encoder",
+                                            "0.9",
+                                            "--final-epsilon",
+                                            "0.03"};
   REQUIRE(TrainProcess(tiny_arguments(folder / "data", folder / "whole") + many_steps, folder.path()).wait() == 0);
 
   PhiloxStream random(std::random_device{}(), 0);
