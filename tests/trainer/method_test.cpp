@@ -13,6 +13,8 @@
 #include "support.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/loss/swapped_prediction.hpp"
+#include "train/checkpoint.hpp"
+#include "train/initial_weights.hpp"
 #include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/run.hpp"
@@ -166,6 +168,23 @@ TEST_CASE("codes come from the momentum encoder's view of the large crops, and i
   }
   CHECK_THROWS_WITH_AS(encoder.backward({z.data, encoder.rows(), z.cols}),
                        "backward: a network without gradients found, one with wanted", InvalidInput);
+}
+
+TEST_CASE("a momentum encoder starts from the weights that --init brings") {
+  const TemporaryFolder folder;
+  const ImageSet images = noise();
+  TrainOptions o = plain_options();
+  Learner trained(o, images, Normalization{});
+  trained.step();
+  write_checkpoint(folder.path(), o, trained, {.step = 1, .total_steps = trained.total_steps()});
+  o.momentum_encoder = 0.75;
+  o.seed = 1;
+  Learner learner(o, images, Normalization{});
+  (void)take_initial_weights(StoredNetwork(checkpoint_path(folder.path())), learner);
+  for (const std::string name : {"layer1.0.conv1.weight", "bn1.running_mean", "prototypes.weight"}) {
+    CHECK(values_of(learner, name) == values_of(trained, name));
+    CHECK(values_of(learner, "momentum_encoder." + name) == values_of(trained, name));
+  }
 }
 
 TEST_CASE("the queue fills from its epoch on, and changes codes once it is full") {

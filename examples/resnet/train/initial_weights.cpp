@@ -37,6 +37,7 @@ std::string take_initial_weights(const StoredNetwork& stored, Learner& learner) 
   if (same_prototypes)
     for (std::size_t head = 0; head < prototypes.size(); ++head)
       std::ranges::copy(stored.prototypes()[head].values, prototypes[head].value.begin());
+  learner.start_encoder();
   return std::string("started from the backbone") +
          (theirs.head ? same_prototypes ? ", the projection head and the prototypes" : " and the projection head"
                       : "") +

@@ -60,6 +60,10 @@ class Learner {
   /// release, "prototypes.prototypes0.weight" and so on; the momentum encoder's under "momentum_encoder.", the queue's
   /// rows as "queue.embeddings", the optimiser's moments under "optimizer.".
   [[nodiscard]] std::vector<StateTensor> state();
+  /// For whoever has written network or prototypes before the first step: the momentum encoder then starts as they are.
+  void start_encoder() {
+    if (encoder_) encoder_->start_as(*network_, bank_);
+  }
   /// Embeddings ever written to the queue, a view; with state() and the steps, all there is of state.
   [[nodiscard]] Index queue_rows() const { return queue_ ? queue_->pushed() : 0; }
   /// Continues after `steps` of `total_steps`, the state having been written through state().

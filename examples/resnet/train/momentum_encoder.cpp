@@ -26,6 +26,10 @@ MomentumEncoder::MomentumEncoder(Network& followed, const Bank& bank, ImageGroup
     : network_(followed.architecture(), {crops}, precision, /*seed=*/0, Gradients::none),
       bank_(bank.head_prototypes(), bank.dimension(), /*seed=*/0, device),
       momentum_(static_cast<float>(momentum)) {
+  start_as(followed, bank);
+}
+
+void MomentumEncoder::start_as(Network& followed, const Bank& bank) {
   for (std::size_t i = 0; i < tensors().size(); ++i)
     std::ranges::copy(followed.tensors()[i].value, tensors()[i].value.begin());
   std::ranges::copy(values(bank), bank_.weights().data);

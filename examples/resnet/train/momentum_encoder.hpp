@@ -23,6 +23,8 @@ class MomentumEncoder {
   MatrixView<const float> embed(std::span<const float> crops);
   /// Unit prototypes, as in the step's loss.
   Bank& bank() { return bank_; }
+  /// Takes its weights and running statistics.
+  void start_as(Network& followed, const Bank& bank);
   /// Moves every parameter, prototypes too, to momentum x itself + (1 - momentum) x the followed one.
   void follow(Network& followed, const Bank& bank);
 
