@@ -13,19 +13,17 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "device_batch.hpp"
 #include "problems.hpp"
-#include "swav/sinkhorn/sinkhorn.hpp"
 #include "transport_checks.hpp"
 
 namespace {
 
-using swav::EigenDevice;
 using swav::Index;
 using swav::InvalidInput;
 using swav::KernelStorage;
 using swav::MatrixView;
 using swav::RowMatrix;
-using swav::SinkhornBatch;
 using swav::SinkhornOptions;
 using swav::Stabilization;
 using swav::TransportStatus;
@@ -90,8 +88,8 @@ bool equals(const typename SinkhornBatch<Scalar>::Result& batch, Index k,
 
 template <class Scalar>
 void check_against_alone(const Batch<Scalar>& batch, const SinkhornOptions& options, double tolerance) {
-  const auto found = SinkhornBatch<Scalar>(options, EigenDevice(2)).solve(batch.costs, batch.n, batch.a, batch.b);
-  Sinkhorn<Scalar> alone(options, EigenDevice(1));
+  const auto found = SinkhornBatch<Scalar>(options, test_device(2)).solve(batch.costs, batch.n, batch.a, batch.b);
+  Sinkhorn<Scalar> alone(options, test_device(1));
   REQUIRE(found.size() == batch.size());
   CAPTURE(batch.n);
   CAPTURE(batch.costs.cols());
@@ -186,7 +184,7 @@ TEST_CASE("the problems of a list have any shapes") {
   REQUIRE(found.size() == 8);
   for (std::size_t k = 0; k < costs.size(); ++k) {
     CAPTURE(k);
-    const auto alone = Sinkhorn<double>(options, EigenDevice(1)).solve(costs[k], masses[k]);
+    const auto alone = Sinkhorn<double>(options, test_device(1)).solve(costs[k], masses[k]);
     CHECK(equals<double>(found, Index(k), alone, 1e-10));
     CHECK(found.f_of(Index(k)).size == costs[k].rows());
     CHECK(found.g_of(Index(k)).size == costs[k].cols());
@@ -220,8 +218,8 @@ TEST_CASE("results do not depend on the number of threads, and a second call all
   for (const Index n : {3, 70}) {
     const Batch<float> batch = random_batch<float>(n == 3 ? 3001 : 40, n, n, generator, 0.1);
     const SinkhornOptions options{.epsilon = 0.03, .max_iterations = 300};
-    const auto one = SinkhornBatch<float>(options, EigenDevice(1)).solve(batch.costs, n, batch.a, batch.b);
-    auto two = SinkhornBatch<float>(options, EigenDevice(2)).solve(batch.costs, n, batch.a, batch.b);
+    const auto one = SinkhornBatch<float>(options, test_device(1)).solve(batch.costs, n, batch.a, batch.b);
+    auto two = SinkhornBatch<float>(options, test_device(2)).solve(batch.costs, n, batch.a, batch.b);
     const auto same = [](const auto& x, const auto& y) {
       return std::equal(x.problems.begin(), x.problems.end(), y.problems.begin(), y.problems.end(),
                         [](const swav::BatchSummary& p, const swav::BatchSummary& q) {
@@ -232,7 +230,7 @@ TEST_CASE("results do not depend on the number of threads, and a second call all
     };
     CHECK(same(one, two));
 
-    SinkhornBatch<float> again(options, EigenDevice(1));
+    SinkhornBatch<float> again(options, test_device(1));
     again.solve_into(batch.costs, n, batch.a, batch.b, {}, two);
     const long before = allocations();
     again.solve_into(batch.costs, n, batch.a, batch.b, {}, two);
@@ -244,7 +242,7 @@ TEST_CASE("results do not depend on the number of threads, and a second call all
 TEST_CASE("bad input is named with its problem, and the result stays as it was") {
   Generator generator(56);
   Batch<double> batch = random_batch<double>(2000, 3, 3, generator);
-  SinkhornBatch<double> sinkhorn({}, EigenDevice(2));
+  SinkhornBatch<double> sinkhorn({}, test_device(2));
   SinkhornBatch<double>::Result result;
   sinkhorn.solve_into(batch.costs, 3, batch.a, batch.b, {}, result);
   const std::vector<double> f = result.f;

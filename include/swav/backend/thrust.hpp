@@ -2,7 +2,9 @@
 // that docs/backends.md lists.
 #pragma once
 
+#include "swav/backend/thrust/batch_passes.hpp"
 #include "swav/backend/thrust/device.hpp"
+#include "swav/backend/thrust/gradient_passes.hpp"
 #include "swav/backend/thrust/knn_passes.hpp"
 #include "swav/backend/thrust/loss_passes.hpp"
 #include "swav/backend/thrust/optim_passes.hpp"

@@ -4,6 +4,8 @@
 // A device is a small copyable value that carries resources (threads; a stream) and provides
 //   Device::Buffer<T>   growable, uninitialised storage in the device's memory: T* reserve(Index count), T* data()
 //   Device::Matrix<T>   the owning row-major matrix that results are returned in, constructible from (rows, cols)
+//   shares(count), for_shares(count, body), of_share()   how many host threads some work is worth; body(share, first,
+//                       number) on each of them; the device within one: SinkhornBatch shares out its problems so
 // The arithmetic is in pass groups, class templates specialised once a backend: RowPasses (core/row_passes.hpp),
 // SinkhornPasses (sinkhorn/passes.hpp), LossPasses (loss/passes.hpp). docs/backends.md lists them.
 #pragma once

@@ -72,7 +72,7 @@ class BatchSolver {
         (std::clamp(chunk_entries / std::max<Index>(entries, 1), Index{1}, problems / 64 + 1) + lanes - 1) / lanes *
         lanes;
     const int threads = device_.shares((problems + chunk - 1) / chunk);
-    while (static_cast<int>(workers_.size()) < threads) workers_.emplace_back(options_);
+    while (static_cast<int>(workers_.size()) < threads) workers_.emplace_back(options_, device_.of_share());
     std::atomic<Index> next{threads * chunk};
     Complaint complaint{problems};
     device_.for_shares(threads, [&](int share, Index, Index) {
@@ -87,9 +87,11 @@ class BatchSolver {
 
  private:
   struct Worker {  // one thread's
-    explicit Worker(const SinkhornOptions& options) : solver(options, Device(1)) {
+    Worker(const SinkhornOptions& options, const Device& device_of_share)
+        : device(device_of_share), solver(options, device) {
       result.errors.reserve(static_cast<std::size_t>(std::min(solve_iterations(options), 10'000)));
     }
+    Device device;
     Sinkhorn<Scalar, Device> solver;
     TransportResult<Scalar, Device> result;
     typename Passes::template Workspace<float> single;
@@ -149,7 +151,8 @@ class BatchSolver {
           least = std::min(least, cost.size());
           if (rows * cols > 2 * least) break;
         }
-        Passes::solve(problems, runs, static_cast<int>(count), settings_, iterations, workspace, summaries);
+        Passes::solve(worker.device, problems, runs, static_cast<int>(count), settings_, iterations, workspace,
+                      summaries);
         for (std::size_t lane = 0; lane < count; ++lane) {
           if (runs[lane].state == BatchRun::State::done) finish(runs[lane].problem, summaries[lane], result);
           if (runs[lane].state == BatchRun::State::unsuited) worker.unsuited.push_back(new_run(runs[lane].problem));

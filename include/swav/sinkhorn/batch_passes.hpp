@@ -48,9 +48,10 @@ struct BatchRun {
 ///
 ///   lanes<T>: how many problems are solved side by side; largest_entries: the largest n m that gains by it
 ///   Workspace<T>: buffers of lanes times n m, n and m elements
-///   solve(problems, runs, count, settings, iterations, Workspace<T>, summaries)
+///   solve(device, problems, runs, count, settings, iterations, Workspace<T>, summaries)
 ///     Begins or continues up to lanes<T> runs, for so many iterations. Writes potentials and summaries of those that
-///     are done. What happens to a problem does not depend on those beside it.
+///     are done. What happens to a problem does not depend on those beside it. Costs and masses are in the device's
+///     memory, all else in the host's.
 template <class Device>
 struct BatchPasses;
 

@@ -8,6 +8,7 @@
 
 #include "swav/core/device.hpp"
 #include "swav/core/matrix_view.hpp"
+#include "swav/core/row_passes.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
 #include "swav/sinkhorn/transport_result.hpp"
 
@@ -109,7 +110,7 @@ class BatchResult {
     const MatrixView<Scalar> out(result);
     device_.for_shares(size(), [&](int, Index first, Index count) {
       for (Index k = first; k < first + count; ++k)
-        write_plan(k, out.middle_rows(k * costs_.rows, costs_.rows), Device(1));
+        write_plan(k, out.middle_rows(k * costs_.rows, costs_.rows), device_.of_share());
     });
     return result;
   }
@@ -127,8 +128,10 @@ class BatchResult {
 
   void write_plan(Index k, MatrixView<Scalar> out, const Device& device) const {
     const MatrixView<const Scalar> cost = costs_[k];
-    for (Index i = 0; i < out.rows; ++i)
-      std::fill(out.row(i) + (i < cost.rows ? cost.cols : 0), out.row(i) + out.cols, Scalar(0));
+    const MatrixView<Scalar> beside(out.data + cost.cols, cost.rows, out.cols - cost.cols, out.stride);
+    const MatrixView<Scalar> below = out.middle_rows(cost.rows, out.rows - cost.rows);
+    for (const MatrixView<Scalar>& padding : {beside, below})
+      if (padding.size() > 0) RowPasses<Device>::clear(device, padding);
     TransportPasses<Device>::plan(device, cost, f.data() + costs_.row(k), g.data() + costs_.col(k), epsilon,
                                   MatrixView<Scalar>(out.data, cost.rows, cost.cols, out.stride));
   }

@@ -63,7 +63,8 @@ namespace detail {
 template <class Transport, class Matrix>
 void subtract_half_of_own(const Transport& own, Matrix& gradient) {
   const Matrix by_first = gradient_x(own), by_second = gradient_y(own);
-  for (Index i = 0; i < gradient.size(); ++i) gradient.data()[i] -= (by_first.data()[i] + by_second.data()[i]) / 2;
+  GradientPasses<std::remove_cvref_t<decltype(own.device())>>::subtract_mean(own.device(), by_first, by_second,
+                                                                             gradient);
 }
 
 }  // namespace detail

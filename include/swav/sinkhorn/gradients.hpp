@@ -30,6 +30,9 @@ namespace swav {
 ///   multiply(device, plan, const L* v, L* out), multiply_transposed: plan v, plan' v
 ///   plan_gradient(device, weights, const L* alpha, const L* beta, epsilon, plan):
 ///     plan_ij becomes plan_ij (alpha_i + beta_j - weights_ij)/epsilon
+///   subtract_mean(device, x, y, from): from_ij becomes from_ij - (x_ij + y_ij)/2, all Matrix<Scalar>
+///
+/// Costs, matrices and weights are in the device's memory, vectors in the host's.
 template <class Device>
 struct GradientPasses;
 

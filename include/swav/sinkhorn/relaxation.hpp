@@ -27,19 +27,19 @@ template <class T>
 /// omega/(2 - omega) times less. So, once that could be the end, one is put in from time to time.
 class Relaxation {
  public:
-  explicit Relaxation(std::optional<double> fixed) : fixed_(fixed) { set_factor(fixed.value_or(1)); }
+  SWAV_HOST_DEVICE explicit Relaxation(std::optional<double> fixed) : fixed_(fixed) { set_factor(fixed.value_or(1)); }
 
   /// The factor of the next iteration.
-  [[nodiscard]] double factor() const { return plain_ > 0 ? 1.0 : factor_; }
+  [[nodiscard]] SWAV_HOST_DEVICE double factor() const { return plain_ > 0 ? 1.0 : factor_; }
 
   /// The factors of the iteration start anew. What is known of eta is kept.
-  void restart() {
+  SWAV_HOST_DEVICE void restart() {
     observed_ = 0;
     plain_ = 1;
   }
 
   /// After an iteration: its error, the error at which the run ends, and the largest |log(updated/old)| of a factor.
-  void observe(double error, double wanted, double largest_move) {
+  SWAV_HOST_DEVICE void observe(double error, double wanted, double largest_move) {
     plain_ = std::max(plain_ - 1, 0);
     if (!(largest_move < largest_move_wanted)) {
       restart();
@@ -65,7 +65,7 @@ class Relaxation {
  private:
   static constexpr double largest_move_wanted = 1;
 
-  void adapt(double rate, double error) {
+  SWAV_HOST_DEVICE void adapt(double rate, double error) {
     const double best = factor_ - 1;
     if (!(rate < 1) || rate <= best + (1 - best) * 0.05) return;
     const double eta = std::min((rate + best) * (rate + best) / (factor_ * factor_ * rate), 1 - 1e-8);
@@ -78,7 +78,7 @@ class Relaxation {
     set_factor(std::max(factor_, std::min({found, most, 2 / (1 + plain)})));
   }
 
-  void set_factor(double factor) {
+  SWAV_HOST_DEVICE void set_factor(double factor) {
     factor_ = factor;
     window_ = std::clamp(static_cast<int>(1 / (2 - factor)), 4, 100);
   }

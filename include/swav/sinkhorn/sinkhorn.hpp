@@ -4,6 +4,7 @@
 #include "swav/backend/eigen/batch_passes.hpp"
 #include "swav/backend/eigen/gradient_passes.hpp"
 #include "swav/backend/eigen/product.hpp"
+#include "swav/backend/eigen/row_passes.hpp"
 #include "swav/backend/eigen/sinkhorn_passes.hpp"
 #include "swav/backend/eigen/transport_passes.hpp"
 #include "swav/sinkhorn/batch.hpp"

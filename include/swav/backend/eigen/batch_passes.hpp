@@ -55,8 +55,8 @@ struct BatchPasses<BasicEigenDevice<Product>> {
   };
 
   template <class Scalar, class T>
-  static void solve(const BatchProblem<Scalar>* problems, Run* runs, int count, const BatchSettings& settings,
-                    int iterations, Workspace<T>& w, BatchSummary* summaries) {
+  static void solve(const Device&, const BatchProblem<Scalar>* problems, Run* runs, int count,
+                    const BatchSettings& settings, int iterations, Workspace<T>& w, BatchSummary* summaries) {
     load_masses(problems, runs, count, w);
     load_costs(problems, runs, count, settings, w);
     make_kernel(settings.epsilon, w);

@@ -93,6 +93,9 @@ class BasicEigenDevice {
 #endif
   }
 
+  /// The device for what is done within a share.
+  [[nodiscard]] BasicEigenDevice of_share() const { return BasicEigenDevice(1); }
+
   /// How many shares `for_shares` makes of `rows`.
   [[nodiscard]] int shares(Index rows) const { return static_cast<int>(std::min<Index>(threads(), rows)); }
 

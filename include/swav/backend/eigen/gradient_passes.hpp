@@ -117,6 +117,12 @@ struct GradientPasses<BasicEigenDevice<Product>> {
     });
   }
 
+  template <class Scalar>
+  static void subtract_mean(const Device&, const RowMatrix<Scalar>& x, const RowMatrix<Scalar>& y,
+                            RowMatrix<Scalar>& from) {
+    for (Index i = 0; i < from.size(); ++i) from.data()[i] -= (x.data()[i] + y.data()[i]) / 2;
+  }
+
  private:
   template <class L>
   using Row = detail::ArrayMap<L>;

@@ -60,6 +60,12 @@ class CostEntries<Policy, PointCost<Scalar, Metric>> {
                    VectorView<const L>(points_ + (rows + j) * dimension_, dimension_));
   }
 
+  /// out += weight dC_ij/dx_i
+  SWAV_HOST_DEVICE void add_gradient(Index i, Index j, L weight, L* out) const {
+    metric_.add_gradient(VectorView<const L>(points_ + i * dimension_, dimension_),
+                         VectorView<const L>(points_ + (rows + j) * dimension_, dimension_), weight, out);
+  }
+
   /// Part of the constructor; nvcc allows no lambdas of device code in private functions.
   static void copy(MatrixView<const Scalar> from, L* to) {
     const Index cols = from.cols;

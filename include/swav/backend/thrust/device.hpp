@@ -123,6 +123,14 @@ class ThrustDevice {
 
   [[nodiscard]] const Policy& policy() const { return policy_; }
 
+  /// Work that a component would share out among threads: one share has all of it.
+  [[nodiscard]] int shares(Index count) const { return count > 0 ? 1 : 0; }
+  [[nodiscard]] ThrustDevice of_share() const { return *this; }
+  template <class Body>
+  void for_shares(Index count, const Body& body) const {
+    if (count > 0) body(0, Index{0}, count);
+  }
+
   /// Uninitialised room for `count` elements that a reduction works in, or that a pass without a workspace does; valid
   /// until the next call of the same name. Not for two threads at once.
   template <class T>

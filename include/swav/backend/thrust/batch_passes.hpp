@@ -1,0 +1,97 @@
+// Small transport problems by Thrust, each solved by one element of work. In: row-major costs in the policy's memory.
+// Out: potentials and summaries.
+#pragma once
+
+#include <thrust/copy.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "swav/backend/thrust/batch_problem.hpp"
+#include "swav/backend/thrust/device.hpp"
+#include "swav/backend/thrust/reductions.hpp"
+#include "swav/sinkhorn/batch_passes.hpp"
+
+namespace swav {
+
+template <class Policy>
+struct BatchPasses<ThrustDevice<Policy>> {
+  using Device = ThrustDevice<Policy>;
+  using Run = detail::BatchRun;
+
+  template <class T>
+  static constexpr int lanes = 512;
+  static constexpr Index largest_entries = 64 * 64;
+
+  template <class T>
+  struct Workspace {
+    template <class U>
+    using Buffer = typename Device::template Buffer<U>;
+
+    Buffer<T> numbers;    // of all problems, in the order of BatchNumbers
+    Buffer<double> f, g;  // a problem's one after the other: its potentials, or its factors under way
+    std::vector<double> host_f, host_g;
+    Buffer<Run> runs;
+    Buffer<BatchSummary> summaries;
+  };
+
+  template <class Scalar, class T>
+  static void solve(const Device& device, const BatchProblem<Scalar>* problems, Run* runs, int count,
+                    const BatchSettings& settings, int iterations, Workspace<T>& w, BatchSummary* summaries) {
+    Index n = 0, m = 0;
+    for (int lane = 0; lane < count; ++lane) {
+      n = std::max(n, problems[lane].cost.rows);
+      m = std::max(m, problems[lane].cost.cols);
+    }
+    gather(problems, runs, count, n, m, w);
+    auto* const on_device = device.template pass_scratch<BatchProblem<Scalar>>(count);
+    thrust::copy_n(problems, count, typename Device::template Buffer<BatchProblem<Scalar>>::Pointer(on_device));
+    thrust::copy_n(runs, count, w.runs.begin());
+    thrust::copy_n(summaries, count, w.summaries.begin());
+    const detail::BatchNumbers<T> numbers(count, n, m, w.numbers.reserve(detail::BatchNumbers<T>::size(count, n, m)));
+    detail::for_each_index(device.policy(), count,
+                           detail::SolveOfBatch<Scalar, T>{on_device, w.runs.data(), w.summaries.data(), w.f.data(),
+                                                           w.g.data(), n, m, numbers, settings, iterations});
+    thrust::copy_n(w.runs.begin(), count, runs);
+    thrust::copy_n(w.summaries.begin(), count, summaries);
+    scatter(problems, runs, count, n, m, w);
+  }
+
+ private:
+  template <class Scalar, class T>
+  static void gather(const BatchProblem<Scalar>* problems, const Run* runs, Index count, Index n, Index m,
+                     Workspace<T>& w) {
+    w.runs.reserve(count);
+    w.summaries.reserve(count);
+    w.f.reserve(count * n);
+    w.g.reserve(count * m);
+    w.host_f.resize(static_cast<std::size_t>(count * n));
+    w.host_g.resize(static_cast<std::size_t>(count * m));
+    bool any = false;
+    for (Index lane = 0; lane < count; ++lane) {
+      if (runs[lane].iterations == 0) continue;
+      any = true;
+      std::copy_n(problems[lane].f, problems[lane].cost.rows, w.host_f.data() + lane * n);
+      std::copy_n(problems[lane].g, problems[lane].cost.cols, w.host_g.data() + lane * m);
+    }
+    if (!any) return;
+    thrust::copy_n(w.host_f.data(), count * n, w.f.begin());
+    thrust::copy_n(w.host_g.data(), count * m, w.g.begin());
+  }
+
+  template <class Scalar, class T>
+  static void scatter(const BatchProblem<Scalar>* problems, const Run* runs, Index count, Index n, Index m,
+                      Workspace<T>& w) {
+    thrust::copy_n(w.f.begin(), count * n, w.host_f.data());
+    thrust::copy_n(w.g.begin(), count * m, w.host_g.data());
+    for (Index lane = 0; lane < count; ++lane) {
+      if (runs[lane].state == Run::State::unsuited) continue;
+      std::copy_n(w.host_f.data() + lane * n, problems[lane].cost.rows, problems[lane].f);
+      std::copy_n(w.host_g.data() + lane * m, problems[lane].cost.cols, problems[lane].g);
+    }
+  }
+};
+
+}  // namespace swav
