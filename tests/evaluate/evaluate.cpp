@@ -138,6 +138,28 @@ TEST_CASE("k-NN: a small temperature, equal votes and a row of zeros are no trou
         std::vector<int>{4, 2, 2, 2});
 }
 
+TEST_CASE("the linear probe's scores, as a linear layer of features as they are, give its predictions") {
+  const LargeProblem problem(400, 9);
+  RowMatrix<float> features = problem.features * 3;
+  features.col(2).array() += 50;
+  for (const bool standardize : {true, false}) {
+    LinearProbe<float> probe({.standardize = standardize});
+    CHECK_THROWS_AS(probe.scores(), InvalidInput);
+    probe.fit(features, problem.labels);
+    const swav::LinearScores scores = probe.scores();
+    REQUIRE(scores.classes == 5);  // squares modulo 7 end with 4
+    const Eigen::Map<const RowMatrix<double>> weights(scores.weights.data(), 5, 9);
+    const Eigen::Map<const Eigen::RowVectorXd> biases(scores.biases.data(), 5);
+    std::vector<int> predictions;
+    for (Index r = 0; r < features.rows(); ++r) {
+      Index best = 0;
+      (features.row(r).cast<double>() * weights.transpose() + biases).maxCoeff(&best);
+      predictions.push_back(static_cast<int>(best));
+    }
+    CHECK(predictions == probe.predict(features));
+  }
+}
+
 TEST_CASE("L-BFGS reaches known minima") {
   // Rosenbrock's valley in pairs of unknowns: the minimum is 0 at (1, 1, ...).
   auto valley = [](std::span<const double> x, std::span<double> gradient) {

@@ -8,6 +8,8 @@
 #include <set>
 #include <sstream>
 
+#include "export/onnx.hpp"
+#include "export/protobuf.hpp"
 #include "export/torchvision.hpp"
 #include "model/stored_network.hpp"
 #include "report/prototypes.hpp"
@@ -147,6 +149,51 @@ TEST_CASE("a classifier goes to a file and back, and one for other features is r
   CHECK_THROWS_AS((void)read_classifier(path, 5), FileError);
   CHECK_THROWS_AS((void)read_classifier(release_file, 64), FileError);
   CHECK_THROWS_AS((void)zero_classifier(0, 4), InvalidInput);
+}
+
+TEST_CASE("Protocol Buffers' documented examples are encoded as they are documented") {
+  const auto bytes = [](const ProtobufMessage& message) {
+    return std::vector<int>(message.bytes().begin(), message.bytes().end());
+  };
+  ProtobufMessage number, text, outer, rest;
+  number.integer(1, 150);
+  CHECK(bytes(number) == std::vector<int>{0x08, static_cast<char>(0x96), 0x01});
+  text.text(2, "testing");
+  CHECK(text.bytes() == "\x12\x07testing");
+  outer.message(3, number);
+  CHECK(bytes(outer) == std::vector<int>{0x1a, 0x03, 0x08, static_cast<char>(0x96), 0x01});
+  rest.decimal(1, 1.0f);
+  rest.integer(20, -1);
+  CHECK(rest.bytes() == std::string("\x0d\0\0\x80\x3f", 5) + "\xa0\x01" + std::string(9, '\xff') + "\x01");
+}
+
+TEST_CASE("an ONNX file holds the network's parameters and its 20 convolutions") {
+  const TemporaryFolder folder;
+  Network network({.depth = 18, .width = 16, .channels = 1, .head_hidden = 8, .embedding = 4}, {{2, 8}},
+                  Precision::float32, 1);
+  const std::string from = (folder / "from.safetensors").string(), to = (folder / "to.onnx").string();
+  write_network(from, network);
+  const StoredNetwork stored(from);
+  write_onnx(to, stored, zero_classifier(5, 128));
+  const std::string file = read_text(to);
+  const auto count = [&](const std::string& part) {
+    std::size_t found = 0;
+    for (std::size_t at = file.find(part); at != std::string::npos; at = file.find(part, at + 1)) ++found;
+    return found;
+  };
+  CHECK(count("\x22\x04"
+              "Conv") == 20);  // op_type
+  CHECK(count("\x22\x03"
+              "Add") == 8);
+  CHECK(count("\x22\x07"
+              "MaxPool") == 0);
+  CHECK(count("\x22\x04"
+              "Gemm") == 1);
+  for (const NamedTensor& tensor : network.tensors()) {
+    const auto* const values = reinterpret_cast<const char*>(tensor.value.data());
+    if (!tensor.name.starts_with("projection_head."))
+      CHECK_MESSAGE(has(file, std::string(values, tensor.value.size_bytes())), tensor.name);
+  }
 }
 
 TEST_CASE("a file without a network, of an unknown one or with a part missing is refused by name") {

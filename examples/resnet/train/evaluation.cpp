@@ -24,6 +24,11 @@ Index resized_side(const ImageSource& images, Index size) {
   return images.side() > 0 ? size : static_cast<Index>(std::lround(static_cast<double>(size) * 256 / 224));
 }
 
+// Images that go through the network together: some 4 million pixels a channel.
+Index batch_of(Index images, Index size) {
+  return std::min({Index{250}, std::max<Index>(1, (Index{1} << 22) / (size * size)), images});
+}
+
 PartFeatures features_of(FeatureExtractor& extractor, Index batch, Index size, const ImageSource& images,
                          const Normalization& normalization) {
   PartFeatures result;
@@ -78,9 +83,15 @@ std::string why_no_accuracies(const Dataset& data, const ImageCounts& read) {
   return "";
 }
 
+PartFeatures extract_part(Network& network, Precision precision, const ImageSource& images,
+                          const Normalization& normalization, Index size) {
+  const Index batch = batch_of(images.count(), size);
+  FeatureExtractor extractor(network, {batch, static_cast<int>(size)}, precision);
+  return features_of(extractor, batch, size, images, normalization);
+}
+
 Features extract_features(Network& network, Precision precision, const Dataset& data, Index size) {
-  const Index most = std::max<Index>(1, (Index{1} << 22) / (size * size));
-  const Index batch = std::min({Index{250}, most, std::max(image_counts(data).training, image_counts(data).test)});
+  const Index batch = batch_of(std::max(image_counts(data).training, image_counts(data).test), size);
   FeatureExtractor extractor(network, {batch, static_cast<int>(size)}, precision);
   extractor.refresh();
   Features features{.training = features_of(extractor, batch, size, *data.training, data.normalization)};
@@ -95,17 +106,21 @@ Accuracies evaluate_features(const PartFeatures& training, const PartFeatures& t
       .linear = LinearProbe<float>({}, device).accuracy(training.rows, training.labels, test.rows, test.labels)};
 }
 
+std::string features_protocol(const ImageSource& images, Index size) {
+  const std::string pixels = std::to_string(size);
+  const std::string what = images.side() > 0
+                               ? "whole images"
+                               : "the middle " + pixels + " x " + pixels + " pixels of images resized to " +
+                                     std::to_string(resized_side(images, size));
+  return "backbone features of " + what + " in evaluation mode";
+}
+
 std::string evaluation_protocol(const Dataset& data, Index size, const ImageCounts& read) {
   const auto share = [](Index part, Index all) {
     return part == all ? "all " + std::to_string(all) : std::to_string(part) + " of " + std::to_string(all);
   };
   const ImageCounts all = image_counts(data);
-  const std::string pixels = std::to_string(size);
-  const std::string what = data.training->side() > 0
-                               ? "whole images"
-                               : "the middle " + pixels + " x " + pixels + " pixels of images resized to " +
-                                     std::to_string(resized_side(*data.training, size));
-  return "backbone features of " + what + " in evaluation mode; learned from " + share(read.training, all.training) +
+  return features_protocol(*data.training, size) + "; learned from " + share(read.training, all.training) +
          " training images, measured on " + share(read.test, all.test) +
          " test images; k-NN: cosine, k 20, temperature 0.07; linear: softmax regression on standardised features";
 }

@@ -45,9 +45,16 @@ struct Accuracies {
 /// where classes are missing.
 [[nodiscard]] Features extract_features(Network& network, Precision precision, const Dataset& data, Index size);
 
+/// The same of one part, with classes or without.
+[[nodiscard]] PartFeatures extract_part(Network& network, Precision precision, const ImageSource& images,
+                                        const Normalization& normalization, Index size);
+
 /// k-NN (20 neighbours, temperature 0.07, cosine) and a linear classifier on standardised features, both learned from
 /// `training` and measured on `test`.
 [[nodiscard]] Accuracies evaluate_features(const PartFeatures& training, const PartFeatures& test, int threads);
+
+/// What features are made of, as the beginning of such a line.
+[[nodiscard]] std::string features_protocol(const ImageSource& images, Index size);
 
 /// One line that says how the accuracies are measured, and on how many images.
 [[nodiscard]] std::string evaluation_protocol(const Dataset& data, Index size, const ImageCounts& read);

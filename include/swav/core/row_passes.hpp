@@ -15,6 +15,8 @@ namespace swav {
 ///     respect to x; 0 where |x| is 0.
 ///   copy_in(device, MatrixView<const T> host, MatrixView<T> to)
 ///     From host memory to the device's.
+///   copy_out(device, MatrixView<const T> from, MatrixView<T> host)
+///     The other way.
 ///   convert(device, MatrixView<const From> from, MatrixView<To> to)
 ///     to_rc = To(from_rc); the two must not overlap.
 ///   add(device, MatrixView<const A> rows, MatrixView<A> sums)

@@ -57,6 +57,13 @@ struct ProbeFit {
   bool converged = false;  ///< L-BFGS: stopped by a tolerance before max_iterations. SGD: always
 };
 
+/// Scores of classes that are linear in the features: weights x + biases.
+struct LinearScores {
+  Index classes = 0;
+  std::vector<double> weights = {};  ///< classes x D, row-major
+  std::vector<double> biases = {};
+};
+
 /// Multinomial logistic regression on features that stay as they are. Holds a copy of the train features while it fits.
 /// Time O(iterations x n x D x classes). The result does not depend on the number of threads.
 template <std::floating_point Scalar, class Device = EigenDevice>
@@ -111,6 +118,28 @@ class LinearProbe {
     detail::require(finite,
                     "features: a value that is not finite, or gives no finite score, found, finite values wanted");
     return predictions;
+  }
+
+  /// The last fit as scores of features as they are, the standardisation being part of weights and biases: another
+  /// program's linear layer. Throws InvalidInput before the first fit.
+  [[nodiscard]] LinearScores scores() const {
+    detail::require(!mean_.empty(), "scores: no fit found, fit() wanted first");
+    const MatrixView<const Scalar> weights(weights_);
+    std::vector<Scalar> host(static_cast<std::size_t>(weights.size()));
+    const MatrixView<Scalar> fitted(host.data(), weights.rows, weights.cols);
+    RowPasses<Device>::copy_out(device_, weights, fitted);
+    const auto dimension = static_cast<Index>(mean_.size());
+    LinearScores result{.classes = fitted.rows};
+    for (Index k = 0; k < fitted.rows; ++k) {
+      double bias = static_cast<double>(fitted(k, dimension));
+      for (Index c = 0; c < dimension; ++c) {
+        const auto i = static_cast<std::size_t>(c);
+        result.weights.push_back(static_cast<double>(fitted(k, c)) * scale_[i]);
+        bias -= result.weights.back() * mean_[i];
+      }
+      result.biases.push_back(bias);
+    }
+    return result;
   }
 
   /// The part of the rows whose predicted class is their label, in [0, 1], by the last fit.

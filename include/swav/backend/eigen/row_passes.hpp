@@ -68,6 +68,11 @@ struct RowPasses<BasicEigenDevice<Product>> {
     for (Index r = 0; r < host.rows; ++r) std::copy_n(host.row(r), host.cols, to.row(r));
   }
 
+  template <class T>
+  static void copy_out(const Device&, MatrixView<const T> from, MatrixView<T> host) {
+    for (Index r = 0; r < from.rows; ++r) std::copy_n(from.row(r), from.cols, host.row(r));
+  }
+
   template <class From, class To>
   static void convert(const Device& device, MatrixView<const From> from, MatrixView<To> to) {
     device.for_shares(from.rows, [&](int, Index first, Index count) {

@@ -71,6 +71,12 @@ struct RowPasses<ThrustDevice<Policy>> {
       thrust::copy_n(host.row(r), host.cols, typename Device::template Buffer<T>::Pointer(to.row(r)));
   }
 
+  template <class T>
+  static void copy_out(const Device&, MatrixView<const T> from, MatrixView<T> host) {
+    for (Index r = 0; r < from.rows; ++r)
+      thrust::copy_n(typename Device::template Buffer<T>::Pointer(const_cast<T*>(from.row(r))), from.cols, host.row(r));
+  }
+
   template <class From, class To>
   static void convert(const Device& device, MatrixView<const From> from, MatrixView<To> to) {
     detail::for_each_entry(device.policy(), from.rows, from.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
