@@ -5,8 +5,11 @@
 #include <utility>
 #include <vector>
 
-#include "devices.hpp"
 #include "swav/prototypes/bank.hpp"
+#include "test_device.hpp"
+#ifdef SWAV_TEST_THRUST
+#include "swav/backend/thrust/row_passes.hpp"
+#endif
 
 namespace swav::test {
 

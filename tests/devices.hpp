@@ -1,17 +1,13 @@
-// The device that a test is built for, with host matrices on both sides. In: SWAV_TEST_THRUST, a system of Thrust (cpp,
-// omp), or nothing for the CPU. Out: swav::test::Sinkhorn and what else the typed tests use.
+// The solver on the device that a test is built for, with host matrices on both sides. In: SWAV_TEST_THRUST. Out:
+// swav::test::Sinkhorn.
 #pragma once
 
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "swav/sinkhorn/sinkhorn.hpp"
-
+#include "test_device.hpp"
 #ifdef SWAV_TEST_THRUST
-#include <thrust/system/cpp/execution_policy.h>
-#include <thrust/system/omp/execution_policy.h>
-
 #include "swav/backend/thrust/row_passes.hpp"
 #include "swav/backend/thrust/sinkhorn_passes.hpp"
 #include "swav/backend/thrust/transport_passes.hpp"
@@ -21,47 +17,10 @@ namespace swav::test {
 
 #ifndef SWAV_TEST_THRUST
 
-using TestDevice = EigenDevice;
-inline TestDevice test_device(int threads) { return TestDevice(threads); }
-inline constexpr int slowness = 1;  // random problems are fewer by this
-
 template <class Scalar>
 using Sinkhorn = swav::Sinkhorn<Scalar>;
 
-template <class T>
-const RowMatrix<T>& on_device(const RowMatrix<T>& matrix) {
-  return matrix;
-}
-template <class T>
-const RowMatrix<T>& on_host(const RowMatrix<T>& matrix) {
-  return matrix;
-}
-
 #else
-
-using TestDevice = ThrustDevice<std::remove_cvref_t<decltype(thrust::SWAV_TEST_THRUST::par)> >;
-inline TestDevice test_device(int) { return TestDevice(); }
-inline constexpr int slowness = 20;
-
-template <class T>
-using DeviceMatrix = typename TestDevice::template Matrix<T>;
-
-template <class T>
-DeviceMatrix<T> on_device(const RowMatrix<T>& matrix) {
-  return DeviceMatrix<T>(MatrixView<const T>(matrix));
-}
-/// Into a host matrix, which is resized only when its shape differs.
-template <class T>
-void to_host(const DeviceMatrix<T>& matrix, RowMatrix<T>& host) {
-  host.resize(matrix.rows(), matrix.cols());
-  matrix.copy_to(MatrixView<T>(host));
-}
-template <class T>
-RowMatrix<T> on_host(const DeviceMatrix<T>& matrix) {
-  RowMatrix<T> copy;
-  to_host(matrix, copy);
-  return copy;
-}
 
 /// A device's result, whose matrices come back to the host.
 template <class Base, class Scalar>

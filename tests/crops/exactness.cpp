@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "device_crops.hpp"
 #include "golden.hpp"
-#include "swav/crops/multi_crop.hpp"
 
 namespace {
 
@@ -22,6 +22,8 @@ using swav::Photometry;
 using swav::RowMatrix;
 using swav::test::GoldenArrays;
 using swav::test::load_golden;
+using swav::test::MultiCropSampler;
+using swav::test::render_on_device;
 using enum swav::ColorOperation;
 
 std::vector<std::uint8_t> photograph(const GoldenArrays& golden) {
@@ -52,7 +54,7 @@ template <class T>
 std::vector<float> render(const ImageView<T>& image, const CropPlan& plan,
                           const Normalization& normalization = Normalization::none()) {
   std::vector<float> out(static_cast<std::size_t>(image.channels * plan.size * plan.size));
-  swav::render_crop(image, plan, normalization, out.data());
+  render_on_device(image, plan, normalization, out.data());
   return out;
 }
 
@@ -180,7 +182,7 @@ TEST_CASE("an image to be evaluated is resized by its shorter side and cut in th
   outside.window_left = 15;
   std::vector<float> out(3 * 16 * 16);
   CHECK_THROWS_AS(
-      swav::render_crop(ImageView<std::uint8_t>{photo.data(), 40, 50, 3}, outside, Normalization::none(), out.data()),
+      render_on_device(ImageView<std::uint8_t>{photo.data(), 40, 50, 3}, outside, Normalization::none(), out.data()),
       swav::InvalidInput);
 }
 
@@ -232,7 +234,7 @@ TEST_CASE("boxes are distributed as RandomResizedCrop's: Kolmogorov-Smirnov on s
       const auto height = static_cast<Index>(cases(n, 0));
       const auto width = static_cast<Index>(cases(n, 1));
       const swav::CropSpec spec{.count = 1, .size = 8, .scale = {cases(n, 2), cases(n, 3)}};
-      const swav::MultiCropSampler crops{{spec}};
+      const MultiCropSampler crops{{spec}};
       std::vector<Box> boxes;
       for (int i = 0; i < draws; ++i)
         boxes.push_back(crops.plan({seed, 6, static_cast<std::uint64_t>(i)}, height, width, 0).box);
@@ -264,7 +266,7 @@ TEST_CASE("boxes are distributed as RandomResizedCrop's: Kolmogorov-Smirnov on s
 }
 
 TEST_CASE("flips, greys, blurs and jitters come as often as asked, factors fill their ranges, orders are even") {
-  const swav::MultiCropSampler crops{{swav::CropSpec{.count = 1}}};
+  const MultiCropSampler crops{{swav::CropSpec{.count = 1}}};
   int flips = 0, greys = 0, blurs = 0, jitters = 0, hue_first = 0;
   double lowest = 9, highest = -9, turn = 0, sigma = 0;
   constexpr int draws = 20'000;

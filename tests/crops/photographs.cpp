@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "swav/crops/multi_crop.hpp"
+#include "device_crops.hpp"
 #include "swav/io/safetensors.hpp"
 
 namespace {
@@ -20,6 +20,7 @@ using swav::ImageView;
 using swav::Index;
 using swav::Photometry;
 using swav::ResampleAxis;
+using swav::test::render_on_device;
 using enum swav::ColorOperation;
 using Bytes = std::vector<std::uint8_t>;
 
@@ -71,8 +72,8 @@ std::vector<float> render(const Bytes& photo, CropPlan plan) {
   plan.size = size;
   plan.layout = swav::PixelLayout::interleaved;
   std::vector<float> out(3 * size * size);
-  swav::render_crop(ImageView<std::uint8_t>{photo.data(), height, width, 3}, plan, swav::Normalization::none(),
-                    out.data());
+  render_on_device(ImageView<std::uint8_t>{photo.data(), height, width, 3}, plan, swav::Normalization::none(),
+                   out.data());
   return out;
 }
 

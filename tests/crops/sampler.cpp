@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "allocations.hpp"
-#include "swav/crops/multi_crop.hpp"
+#include "device_crops.hpp"
 
 namespace {
 
@@ -19,8 +19,9 @@ using swav::CropSpec;
 using swav::ImageView;
 using swav::Index;
 using swav::InvalidInput;
-using swav::MultiCropSampler;
 using swav::Normalization;
+using swav::test::MultiCropSampler;
+using swav::test::render_on_device;
 
 std::vector<std::uint8_t> noise_image(Index height, Index width, Index channels, std::uint64_t seed = 1) {
   swav::PhiloxStream random(seed, 0);
@@ -88,7 +89,7 @@ TEST_CASE("a plan renders what the sampler renders") {
   const CropKey key{1, 2, 3};
   const auto expected = all_views(crops, image, key);
   std::vector<float> view(3 * 28 * 28);
-  swav::render_crop(image, crops.plan(key, 33, 47, 0), crops.view(0).normalize, view.data());
+  render_on_device(image, crops.plan(key, 33, 47, 0), crops.view(0).normalize, view.data());
   CHECK(std::equal(view.begin(), view.end(), expected.begin()));
 }
 
@@ -119,8 +120,8 @@ TEST_CASE("a whole image at its own size comes back, flipped or not, float or by
   for (const bool flip : {false, true}) {
     const CropPlan plan{.box = {0, 0, 21, 21}, .size = 21, .flip = flip, .photometry = {}};
     std::vector<float> bytes_out(3 * 21 * 21), floats_out(3 * 21 * 21);
-    swav::render_crop(ImageView<std::uint8_t>{pixels.data(), 21, 21, 3}, plan, Normalization::none(), bytes_out.data());
-    swav::render_crop(ImageView<float>{floats.data(), 21, 21, 3}, plan, Normalization::none(), floats_out.data());
+    render_on_device(ImageView<std::uint8_t>{pixels.data(), 21, 21, 3}, plan, Normalization::none(), bytes_out.data());
+    render_on_device(ImageView<float>{floats.data(), 21, 21, 3}, plan, Normalization::none(), floats_out.data());
     for (Index c = 0; c < 3; ++c)
       for (Index y = 0; y < 21; ++y)
         for (Index x = 0; x < 21; ++x) {
@@ -147,8 +148,8 @@ TEST_CASE_TEMPLATE("sixteen-bit and double outputs are the float ones, rounded",
           .photometry = {.steps = {{{contrast, 1.4}, {brightness, 0.7}}}, .step_count = 2, .blur_sigma = 0.8}};
       std::vector<float> floats(static_cast<std::size_t>(channels * 17 * 17));
       std::vector<Out> outputs(floats.size());
-      swav::render_crop(image, plan, {}, floats.data());
-      swav::render_crop(image, plan, {}, outputs.data());
+      render_on_device(image, plan, {}, floats.data());
+      render_on_device(image, plan, {}, outputs.data());
       bool rounded = true;
       for (std::size_t i = 0; i < floats.size(); ++i) rounded = rounded && outputs[i] == static_cast<Out>(floats[i]);
       CHECK(rounded);
@@ -163,8 +164,8 @@ TEST_CASE("saturation, hue and grey leave a grey image alone") {
   CropPlan colored = plain;
   colored.photometry = {.steps = {{{saturation, 1.7}, {hue, 0.3}}}, .step_count = 2, .grayscale = true};
   std::vector<float> a(400), b(400);
-  swav::render_crop(image, plain, Normalization::none(), a.data());
-  swav::render_crop(image, colored, Normalization::none(), b.data());
+  render_on_device(image, plain, Normalization::none(), a.data());
+  render_on_device(image, colored, Normalization::none(), b.data());
   CHECK(a == b);
 }
 
@@ -183,9 +184,9 @@ TEST_CASE("alpha is resampled and keeps out of the colours") {
                         .grayscale = true,
                         .solarize_threshold = 0.5};
   std::vector<float> all(4 * 400), color(3 * 400), mask(400);
-  swav::render_crop(ImageView<std::uint8_t>{rgba.data(), 30, 30, 4}, colored, Normalization::none(), all.data());
-  swav::render_crop(ImageView<std::uint8_t>{rgb.data(), 30, 30, 3}, colored, Normalization::none(), color.data());
-  swav::render_crop(ImageView<std::uint8_t>{alpha.data(), 30, 30, 1}, plain, Normalization::none(), mask.data());
+  render_on_device(ImageView<std::uint8_t>{rgba.data(), 30, 30, 4}, colored, Normalization::none(), all.data());
+  render_on_device(ImageView<std::uint8_t>{rgb.data(), 30, 30, 3}, colored, Normalization::none(), color.data());
+  render_on_device(ImageView<std::uint8_t>{alpha.data(), 30, 30, 1}, plain, Normalization::none(), mask.data());
   for (std::size_t i = 0; i < 1200; ++i) CHECK(all[i] == doctest::Approx(color[i]).epsilon(1e-5));
   for (std::size_t i = 0; i < 400; ++i) CHECK(all[1200 + i] == doctest::Approx(mask[i]).epsilon(1e-5));
 }
@@ -196,7 +197,7 @@ TEST_CASE("a plan may hold any steps in any order, two contrasts among them") {
   CropPlan plan{.box = {0, 0, 9, 9}, .size = 9};
   plan.photometry = {.steps = {{{contrast, 1.5}, {brightness, 1.2}, {contrast, 0.4}}}, .step_count = 3};
   std::vector<float> out(81);
-  swav::render_crop(ImageView<std::uint8_t>{pixels.data(), 9, 9, 1}, plan, Normalization::none(), out.data());
+  render_on_device(ImageView<std::uint8_t>{pixels.data(), 9, 9, 1}, plan, Normalization::none(), out.data());
   std::vector<double> expected(pixels.begin(), pixels.end());
   for (double& value : expected) value /= 255;
   const auto blend = [&](double factor, bool about_mean) {
@@ -307,7 +308,7 @@ TEST_CASE("bad images, outputs and options are refused before anything is writte
   CHECK_NOTHROW(grey_only(ImageView<std::uint8_t>{pixels.data(), 10, 10, 1}, {}, std::vector<float*>{out.data()}));
 
   const auto bad_plan = [&](CropPlan plan) {
-    CHECK_THROWS_AS(swav::render_crop(image, plan, {}, out.data()), InvalidInput);
+    CHECK_THROWS_AS(render_on_device(image, plan, {}, out.data()), InvalidInput);
   };
   bad_plan({.box = {0, 0, 0, 5}, .size = 8});
   bad_plan({.box = {0, 6, 5, 5}, .size = 8});
@@ -321,10 +322,10 @@ TEST_CASE("bad images, outputs and options are refused before anything is writte
 }
 
 TEST_CASE("recipes are options that the sampler takes, their views as published") {
-  CHECK(swav::MultiCropSampler(swav::swav_crops()).views() == 8);
-  CHECK(swav::MultiCropSampler(swav::simclr_crops()).views() == 2);
-  CHECK(swav::MultiCropSampler(swav::cifar_crops()).view(1).size == 32);
-  const swav::MultiCropSampler byol(swav::byol_crops(32));
+  CHECK(MultiCropSampler(swav::swav_crops()).views() == 8);
+  CHECK(MultiCropSampler(swav::simclr_crops()).views() == 2);
+  CHECK(MultiCropSampler(swav::cifar_crops()).view(1).size == 32);
+  const MultiCropSampler byol(swav::byol_crops(32));
   int blurred[2] = {}, solarized[2] = {};
   for (std::uint64_t index = 0; index < 1000; ++index)
     for (swav::Index v = 0; v < 2; ++v) {

@@ -11,16 +11,17 @@
 #include <utility>
 #include <vector>
 
-#include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
 #include "swav/evaluate/statistics.hpp"
+#include "test_device.hpp"
 #ifdef SWAV_TEST_THRUST
 #include "swav/backend/thrust/knn_passes.hpp"
 #include "swav/backend/thrust/optim_passes.hpp"
 #include "swav/backend/thrust/probe_passes.hpp"
+#include "swav/backend/thrust/row_passes.hpp"
 #include "swav/backend/thrust/statistics_passes.hpp"
 #endif
 

@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "allocations.hpp"
-#include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
 #include "swav/optim/adamw.hpp"
 #include "swav/optim/schedule.hpp"
 #include "swav/optim/sgd.hpp"
+#include "test_device.hpp"
 #ifdef SWAV_TEST_THRUST
 #include "swav/backend/thrust/optim_passes.hpp"
 #endif

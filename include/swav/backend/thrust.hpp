@@ -1,8 +1,9 @@
-// The Thrust device with all its passes. In: an execution policy of Thrust. Out: swav::ThrustDevice for the components
-// that docs/backends.md lists.
+// The Thrust device with all its passes. In: an execution policy of Thrust. Out: swav::ThrustDevice for all components
+// (docs/backends.md).
 #pragma once
 
 #include "swav/backend/thrust/batch_passes.hpp"
+#include "swav/backend/thrust/crop_passes.hpp"
 #include "swav/backend/thrust/device.hpp"
 #include "swav/backend/thrust/gradient_passes.hpp"
 #include "swav/backend/thrust/knn_passes.hpp"

@@ -85,7 +85,7 @@ inline void check_spec(const CropSpec& spec) {
 /// searched for NaN and infinity once), a box outside it, or a bad factor. O(box pixels + size^2 (taps + sigma)).
 template <class Device = EigenDevice, class T, class Out>
 void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
-  detail::check_image(image);
+  detail::check_pixels<Device>(image);
   detail::check_plan(plan, image.height, image.width);
   detail::check_normalization(normalization, image.channels);
   detail::require(out != nullptr, "out: null found, room for channels x size x size values wanted");
@@ -132,7 +132,7 @@ class BasicMultiCropSampler {
   template <class T, class Outputs>
   void operator()(const ImageView<T>& image, CropKey key, const Outputs& outputs) const {
     const std::span all(outputs);
-    detail::check_image(image);
+    detail::check_pixels<Device>(image);
     detail::require(static_cast<Index>(all.size()) == views(), "outputs: ", all.size(), " pointers found, one a view (",
                     views(), ") wanted");
     for (std::size_t v = 0; v < all.size(); ++v)

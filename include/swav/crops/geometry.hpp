@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "swav/core/error.hpp"
+#include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/philox.hpp"
 
@@ -99,10 +100,10 @@ struct ResampleAxis {
     Index count = 0;
   };
 
-  [[nodiscard]] double scale() const { return static_cast<double>(in) / static_cast<double>(out); }
+  [[nodiscard]] SWAV_HOST_DEVICE double scale() const { return static_cast<double>(in) / static_cast<double>(out); }
   /// How much wider than between adjacent pixels the filter is.
-  [[nodiscard]] double reduction() const { return std::max(1.0, scale()); }
-  [[nodiscard]] double support() const {
+  [[nodiscard]] SWAV_HOST_DEVICE double reduction() const { return std::max(1.0, scale()); }
+  [[nodiscard]] SWAV_HOST_DEVICE double support() const {
     return interpolation == Interpolation::bicubic ? 2 * reduction() : reduction();
   }
 
@@ -110,7 +111,7 @@ struct ResampleAxis {
   [[nodiscard]] Index max_taps() const { return 2 * static_cast<Index>(std::ceil(support())) + 1; }
 
   /// The window of output `i`, and its weights, which sum to `sum`, into weights[0 .. count). O(count).
-  Window window(Index i, float sum, float* weights) const {
+  SWAV_HOST_DEVICE Window window(Index i, float sum, float* weights) const {
     const double center = scale() * (static_cast<double>(i) + 0.5);
     const double reach = support();
     const auto first = static_cast<Index>(std::max(center - reach + 0.5, 0.0));
@@ -133,7 +134,7 @@ struct ResampleAxis {
 
  private:
   /// Keys, "Cubic convolution interpolation for digital image processing", 1981, equation 15.
-  [[nodiscard]] static constexpr float cubic(float x) {
+  [[nodiscard]] SWAV_HOST_DEVICE static constexpr float cubic(float x) {
     if (x < 1.0f) return (1.5f * x - 2.5f) * x * x + 1.0f;
     return x < 2.0f ? ((2.5f - 0.5f * x) * x - 4.0f) * x + 2.0f : 0.0f;
   }

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 
 #include "swav/crops/geometry.hpp"
+#include "swav/crops/image_view.hpp"
 #include "swav/crops/photometry.hpp"
 
 namespace swav {
@@ -94,10 +96,27 @@ inline void check_plan(const CropPlan& plan, Index height, Index width) {
 ///
 ///   template <class T, class Out> static void render(const ImageView<T>&, const CropPlan&, const Normalization&, Out*)
 ///
+///   static Index first_bad_row(const ImageView<float>&)    a row with a value that is not finite, or -1
+///
 /// Resamples plan.box to the window of size x size (flipped or not), applies the photometry, normalises, and writes it
 /// in plan.layout. Arguments are already checked; the result depends on nothing else. Any number of threads may call it
-/// at once.
+/// at once. The image and the crop are in the device's memory.
 template <class Device>
 struct CropPasses;
+
+namespace detail {
+
+/// Throws InvalidInput unless the image is well formed and its values are finite. The last needs one pass over a float
+/// image; bytes are always finite.
+template <class Device, Pixel T>
+void check_pixels(const ImageView<T>& image) {
+  check_image(image);
+  if constexpr (std::same_as<T, float>) {
+    const Index bad = CropPasses<Device>::first_bad_row(image);
+    require(bad < 0, "image: a value that is not finite found in row ", bad, ", finite values wanted");
+  }
+}
+
+}  // namespace detail
 
 }  // namespace swav

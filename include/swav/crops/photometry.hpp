@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "swav/core/error.hpp"
+#include "swav/core/host_device.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/crops/geometry.hpp"
 
@@ -160,7 +161,7 @@ template <class Value>
 /// turned hue in sixths, D the largest channel minus the smallest, HSV's inverse is the smallest channel plus D times
 /// clamp(|h - 3| - 1), clamp(2 - |h - 2|), clamp(2 - |h - 4|) for red, green and blue: value times saturation is D, so
 /// that saturation itself is never needed.
-inline void turn_hue(float& r, float& g, float& b, float sixths) {
+SWAV_HOST_DEVICE inline void turn_hue(float& r, float& g, float& b, float sixths) {
   const float rg_high = r > g ? r : g;
   const float rg_low = r < g ? r : g;
   const float high = rg_high > b ? rg_high : b;

@@ -293,6 +293,22 @@ struct CropPasses<BasicEigenDevice<Product>> {
         return detail::CropRenderer<T, Out, 4>(image, plan, normalization, out).render();
     }
   }
+
+  static Index first_bad_row(const ImageView<float>& image) {
+    const Index count = image.width * image.channels;
+    for (Index y = 0; y < image.height; ++y) {
+      const float* row = image.row(y);
+      // value * 0 is 0 for a finite value and NaN for any other; eight independent sums let the compiler vectorise.
+      float zero[8] = {};
+      Index x = 0;
+      for (; x + 8 <= count; x += 8)
+        for (Index lane = 0; lane < 8; ++lane) zero[lane] += row[x + lane] * 0.0f;
+      for (; x < count; ++x) zero[0] += row[x] * 0.0f;
+      for (const float sum : zero)
+        if (sum != 0.0f) return y;
+    }
+    return -1;
+  }
 };
 
 }  // namespace swav
