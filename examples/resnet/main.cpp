@@ -5,6 +5,7 @@
 #include <new>
 
 #include "train/command_line.hpp"
+#include "train/dry_run.hpp"
 #include "train/run.hpp"
 #include "train/safe_text.hpp"
 
@@ -13,6 +14,10 @@ int main(int count, char** arguments) {
     const swav::resnet::CommandLine command_line = swav::resnet::parse_command_line(count, arguments);
     if (!command_line.help.empty()) {
       std::fputs(command_line.help.c_str(), stdout);
+      return 0;
+    }
+    if (command_line.options.dry_run) {
+      swav::resnet::dry_run(command_line.options);
       return 0;
     }
     return swav::resnet::run_training(command_line.options, arguments[0]);

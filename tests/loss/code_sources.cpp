@@ -187,6 +187,37 @@ TEST_CASE_TEMPLATE("hard codes are the arg max of the soft ones", Scalar, float,
   CHECK(step.codes_entropy == 0);
 }
 
+TEST_CASE_TEMPLATE("codes of samples are predicted by all views alike", Scalar, float, double) {
+  const Index samples = 8, part = 4, views = 3;
+  const Problem problem = rounded<Scalar>(make_problem(part, 10, 6, views, 11));
+  const std::vector<Index> heads{6, 4};
+  ViewCodes<Scalar> codes{.samples = samples, .of_samples = true};
+  Step wanted;
+  wanted.grad_embeddings = RowMatrix<double>::Zero(views * part, 6);
+  wanted.grad_prototypes = RowMatrix<double>::Zero(10, 6);
+  for (Index head = 0, first = 0; head < 2; first += heads[static_cast<std::size_t>(head++)]) {
+    const Index count = heads[static_cast<std::size_t>(head)];
+    RowMatrix<Scalar> one_hot = RowMatrix<Scalar>::Zero(samples, count);
+    for (Index b = 0; b < samples; ++b) one_hot(b, (b * 5 + head) % count) = 1;
+    codes.heads.emplace_back(on_device(one_hot));
+    // With every view assigned and the same code for each, each view predicts it equally often.
+    Problem of_head = problem;
+    of_head.c = problem.c.middleRows(first, count);
+    const SwappedPredictionOptions all{.crops_for_assign = {0, 1, 2}};
+    const Step step =
+        reference(of_head, all, std::vector<RowMatrix<double>>(3, converted<double>(one_hot).middleRows(4, part)));
+    wanted.value += step.value / 2;
+    wanted.grad_embeddings += step.grad_embeddings / 2;
+    wanted.grad_prototypes.middleRows(first, count) = step.grad_prototypes / 2;
+  }
+  SwappedPredictionLoss<Scalar> loss;
+  const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c), heads);
+  const RowMatrix<Scalar> z = converted<Scalar>(problem.z);
+  check_step(loss(z, bank, views, {.codes = &codes, .first_sample = 4}), wanted, problem, {});
+  codes.samples = 7;
+  CHECK_THROWS_AS(loss(z, bank, views, {.codes = &codes}), InvalidInput);
+}
+
 TEST_CASE("temperature and epsilon may change from call to call") {
   const Problem problem = make_problem(14, 20, 6, 3, 6);
   const PrototypeBank<double> bank(problem.c);

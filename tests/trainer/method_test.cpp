@@ -247,6 +247,11 @@ TEST_CASE("with each of them a run that was stopped anywhere and resumed equals 
       {"encoder", [](TrainOptions& o) { o.momentum_encoder = 0.9, o.queue_length = 20; }},
       {"schedules", [](TrainOptions& o) { o.final_epsilon = 0.02, o.final_temperature = 0.2, o.hard_codes = true; }},
       {"batches", [](TrainOptions& o) { o.batch_size = 8, o.accumulate = 2, o.queue_length = 20; }},
+      {"clusters",
+       [](TrainOptions& o) {
+         o.objective = "deepcluster-v2", o.heads = {12, 7};
+       }},
+      {"balanced", [](TrainOptions& o) { o.objective = "sela-v2", o.batch_size = 8, o.accumulate = 2; }},
       {"all", [](TrainOptions& o) {
          o.batch_size = 8, o.accumulate = 2, o.queue_length = 20, o.momentum_encoder = 0.9, o.heads = {12, 7};
          o.final_epsilon = 0.02, o.optimizer = "adamw", o.learning_rate = 0.001;

@@ -100,6 +100,10 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(complaint({"--resume", "--output", "no/such/run", "--preset", "stl10"}).empty());
   CHECK(has(complaint({"--momentum", "1"}), "--momentum"));
   CHECK(has(complaint({"--heads", "30", "1"}), "--heads: 1"));
+  CHECK(has(complaint({"--objective", "moco"}), "--objective"));
+  CHECK(complaint({"--objective", "sela-v2", "--queue-length", "64"}) ==
+        "--queue-length: found with --objective sela-v2, swav wanted");
+  CHECK(has(complaint({"--time-budget", "10 parsecs"}), "--time-budget"));
   CHECK(has(complaint({"--queue-length", "-1"}), "--queue-length: -1"));
   CHECK(has(complaint({"--momentum-encoder", "1"}), "--momentum-encoder: 1"));
   CHECK(has(complaint({"--accumulate", "0"}), "--accumulate: 0"));
@@ -107,4 +111,32 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(has(complaint({"--final-temperature", "-1"}), "--final-temperature: -1"));
   CHECK(has(complaint({"--larc", "--optimizer", "lars"}), "--larc"));
   CHECK(has(complaint({"--flip", "1.5"}), "--flip"));
+}
+
+TEST_CASE("a time budget is in seconds, minutes or hours") {
+  CHECK(parse({"--time-budget", "90"}).options.time_budget == 90);
+  CHECK(parse({"--time-budget", "90s"}).options.time_budget == 90);
+  CHECK(parse({"--time-budget", "10m"}).options.time_budget == 600);
+  CHECK(parse({"--time-budget", "1.5h"}).options.time_budget == 5400);
+}
+
+TEST_CASE("presets are the rows of the release's tables") {
+  const auto images = [](const char* name) { return step_images(preset_options(name)); };
+  for (const char* name : {"swav-800ep", "swav-400ep", "swav-200ep", "swav-100ep", "swav-400ep-2x224",
+                           "swav-rn50w2-400ep", "deepclusterv2-800ep", "selav2-400ep"})
+    CHECK(images(name) == 4096);
+  CHECK(images("swav-rn50w4-400ep") == 2560);
+  const TrainOptions small = preset_options("swav-400ep-bs256");
+  CHECK(step_images(small) == 256);
+  CHECK(small.queue_length == 3840);
+  CHECK(small.queue_start_epoch == 15);
+  CHECK(small.freeze_prototypes == 5005);
+  CHECK(small.learning_rate == 0.6);
+  CHECK(small.epochs == 400);
+  const TrainOptions clusters = preset_options("deepclusterv2-400ep");
+  CHECK(clusters.objective == "deepcluster-v2");
+  CHECK(clusters.heads == std::vector<int>{3000, 3000, 3000});
+  CHECK(clusters.large_size == 160);
+  CHECK(clusters.small_crops == 4);
+  CHECK(preset_options("swav-rn50w2-400ep").width == 128);
 }

@@ -236,6 +236,21 @@ TEST_CASE("the number of steps that a time budget allows is in the checkpoint as
   CHECK_MESSAGE(has(resumed.output(), "101 of " + std::to_string(steps)), resumed.output());
 }
 
+TEST_CASE("--dry-run tells network, memory, steps and time, and writes nothing") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  for (const char* objective : {"swav", "deepcluster-v2"}) {
+    const TrainProcess program(tiny_arguments(folder / "data", folder / "run") +
+                                   std::vector<std::string>{"--dry-run", "--objective", objective},
+                               folder.path());
+    CHECK(program.wait() == 0);
+    for (const char* part : {"ResNet-10", "18 steps of 16 images", "memory: ", "s a step", "nothing is written"})
+      CHECK_MESSAGE(has(program.output(), part), program.output());
+    CHECK(has(program.output(), "embeddings of all images") == (std::string(objective) != "swav"));
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  }
+}
+
 TEST_CASE("every error is one line on the standard error and a status that is not zero") {
   const TemporaryFolder folder;
   write_tiny_fashion_mnist(folder / "data");

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
@@ -37,6 +38,8 @@ void add_sources(CLI::App& app, TrainOptions& options) {
          "Continue the run in --output from its checkpoint; where none was written yet, an error without --preset, "
          "a start from the beginning with it")
       ->group("Run");
+  app.add_flag("--dry-run", options.dry_run, "Build the network, take a few steps, tell memory and time, write nothing")
+      ->group("Run");
   app.add_flag("--overwrite", options.overwrite, "Replace the run in --output")->group("Run");
 }
 
@@ -48,6 +51,9 @@ class AddOption {
   void operator()(const OptionInfo& info, T& value) const {
     CLI::Option* option = app_.add_option(info.flag, value, info.help)->group(info.group)->capture_default_str();
     if (!info.choices.empty()) option->check(CLI::IsMember(info.choices));
+    if (info.is_duration)
+      option->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
+                                              CLI::AsNumberWithUnit::CASE_SENSITIVE, "TIME"));
     // A later argument overrides an earlier one, so that scripts can append to theirs.
     if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) option->take_last();
     if constexpr (std::is_unsigned_v<T>) option->check(CLI::Validator(not_negative, ""));

@@ -1,21 +1,16 @@
-// The learner's step: crops, network, codes and loss, gradients, update. In: images. Out: measurements.
+// What a learner is made of, and its state. In: settings, images. Out: network, bank and all else; named tensors.
 #include "train/learner.hpp"
 
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "swav/core/error.hpp"
-#include "swav/optim/schedule.hpp"
 
 namespace swav::resnet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<ImageGroup> image_groups(const TrainOptions& o) {
   std::vector<ImageGroup> groups{{Index{o.large_crops} * o.batch_size, o.large_size}};
@@ -120,7 +115,8 @@ Learner::Learner(const TrainOptions& options, const ImageSource& images, const N
     parameters.push_back({.value = head.value,
                           .gradient = {gradient, static_cast<Index>(head.value.size())},
                           .name = head.name,
-                          .frozen_steps = options.freeze_prototypes});
+                          .frozen_steps = options.objective == "deepcluster-v2" ? std::numeric_limits<Index>::max()
+                                                                                : options.freeze_prototypes});
     gradient += head.value.size();
   }
   optimizer_ = std::make_unique<Optimizer>(options, std::move(parameters));
@@ -136,131 +132,14 @@ Learner::Learner(const TrainOptions& options, const ImageSource& images, const N
     accumulation_.emplace(*network_, options.accumulate,
                           1 + *std::max_element(options.crops_for_assign.begin(), options.crops_for_assign.end()),
                           options.batch_size, options.embedding);
+  if (options.objective != "swav") {
+    targets_.emplace(options, images.count(), batches_.per_epoch() * options.batch_size);
+    order_.resize(static_cast<std::size_t>(images.count()));
+  }
   total_steps_ = steps_per_epoch() * options.epochs;
 }
 
 void Learner::set_total_steps(Index steps) { total_steps_ = std::max(steps, steps_done_ + 1); }
-
-StepMetrics Learner::step() {
-  try {
-    return checked_step();
-  } catch (const InvalidInput& error) {
-    throw InvalidInput("step " + std::to_string(steps_done_ + 1) + ": " + error.what() +
-                       "; if training diverged, lower --lr, lengthen --warmup-epochs or use --precision float32");
-  }
-}
-
-StepMetrics Learner::checked_step() {
-  bank_.normalize();
-  if (encoder_) encoder_->bank().normalize();
-  follow_schedules();
-  StepMetrics metrics = accumulation_ ? learn_from_batches() : learn_from_batch();
-  metrics.learning_rate = learning_rate();
-  optimizer_->step(metrics.learning_rate);
-  if (encoder_) encoder_->follow(*network_, bank_);
-  ++steps_done_;
-  return metrics;
-}
-
-StepMetrics Learner::learn_from_batch() {
-  const auto start = Clock::now();
-  batches_.load(steps_done_, inputs_);
-  const double data_seconds = seconds_since(start);
-  const MatrixView<const float> z = network_->forward();
-  CodeSource<float, LossDevice> source{.queue = queue()};
-  if (encoder_) {
-    source.embeddings = encoder_->embed(network_->input(0));
-    source.bank = &encoder_->bank();
-  }
-  loss_.step_into(z, bank_, crops_.views(), loss_step_, source);
-  StepMetrics metrics = metrics_of(z);
-  metrics.data_seconds = data_seconds;
-  network_->backward(loss_step_.grad_embeddings);
-  return metrics;
-}
-
-StepMetrics Learner::learn_from_batches() {
-  const Index count = accumulation_->batches();
-  const auto start = Clock::now();
-  for (Index batch = 0; batch < count; ++batch)
-    batches_.load(steps_done_ * count + batch, accumulation_->inputs(batch));
-  StepMetrics mean{.data_seconds = seconds_since(start)};
-  compute_common_codes();
-
-  double prototypes_used = 0;
-  // The last batch first: it has just been through the network, where there is no other for the codes.
-  for (Index i = 0; i < count; ++i) {
-    const Index batch = (count - 1 + i) % count;
-    if (i > 0 || encoder_) {
-      accumulation_->feed(*network_, batch);
-      embeddings_ = network_->forward();
-    }
-    loss_.step_into(embeddings_, bank_, crops_.views(), loss_step_,
-                    {.codes = &codes_, .first_sample = batch * options_.batch_size});
-    const StepMetrics metrics = metrics_of(embeddings_);
-    network_->backward(loss_step_.grad_embeddings);
-    accumulation_->add_gradients(*network_, prototype_gradient());
-    mean.loss += metrics.loss / static_cast<double>(count);
-    mean.code_entropy += metrics.code_entropy / static_cast<double>(count);
-    mean.feature_spread += metrics.feature_spread / static_cast<double>(count);
-    prototypes_used += static_cast<double>(metrics.prototypes_used) / static_cast<double>(count);
-  }
-  accumulation_->take_gradients(*network_, prototype_gradient());
-  mean.prototypes_used = std::lround(prototypes_used);
-  return mean;
-}
-
-// Leaves the last batch's embeddings and its way through the network, unless there is an encoder.
-void Learner::compute_common_codes() {
-  const Index count = accumulation_->batches();
-  accumulation_->save_statistics(*network_);
-  for (Index batch = 0; batch < count; ++batch) {
-    if (encoder_) {
-      embeddings_ = encoder_->embed(accumulation_->input(batch, 0));
-    } else {
-      accumulation_->restore_statistics(*network_);
-      accumulation_->feed(*network_, batch);
-      embeddings_ = network_->forward();
-    }
-    accumulation_->keep_embeddings(batch, embeddings_);
-  }
-  loss_.codes_into(accumulation_->embeddings(), encoder_ ? encoder_->bank() : bank_, step_images(options_), codes_,
-                   queue());
-}
-
-StepMetrics Learner::metrics_of(MatrixView<const float> z) {
-  return {.loss = loss_step_.value,
-          .code_entropy = loss_step_.codes_entropy,
-          .prototypes_used = loss_step_.prototypes_used,
-          .feature_spread =
-              std::sqrt(static_cast<double>(z.cols)) *
-              feature_spread(z.middle_rows(0, options_.batch_size), EigenDevice(options_.threads), spread_workspace_)};
-}
-
-void Learner::follow_schedules() {
-  const double part = total_steps_ > 1 ? static_cast<double>(steps_done_) / static_cast<double>(total_steps_ - 1) : 0.0;
-  const auto value = [&](double first, double last) { return last > 0 ? std::lerp(first, last, part) : first; };
-  loss_.set_temperature(value(options_.temperature, options_.final_temperature));
-  loss_.set_epsilon(value(options_.epsilon, options_.final_epsilon));
-}
-
-double Learner::learning_rate() const {
-  return warmup_cosine({.start = options_.start_learning_rate,
-                        .base = options_.learning_rate,
-                        .final = options_.final_learning_rate,
-                        .warmup_steps = std::min<Index>(
-                            std::lround(options_.warmup_epochs * static_cast<double>(steps_per_epoch())), total_steps_),
-                        .total_steps = total_steps_},
-                       steps_done_);
-}
-
-VectorView<float> Learner::prototype_gradient() {
-  return {loss_step_.grad_prototypes.data(), loss_step_.grad_prototypes.size()};
-}
-
-Learner::Queue* Learner::queue() {
-  return queue_ && steps_done_ >= options_.queue_start_epoch * steps_per_epoch() ? &*queue_ : nullptr;
-}
 
 std::vector<StateTensor> Learner::prototypes_state(const std::string& prefix, MatrixView<float> weights) const {
   std::vector<StateTensor> tensors;
@@ -287,6 +166,8 @@ std::vector<StateTensor> Learner::state() {
                        {queue_->views(), queue_->length(), queue_->dimension()},
                        {rows.data, static_cast<std::size_t>(rows.size())}});
   }
+  if (targets_)
+    for (StateTensor& tensor : targets_->state()) tensors.push_back(std::move(tensor));
   for (const StateBuffer<float>& buffer : optimizer_->state())
     tensors.push_back({"optimizer." + buffer.name,
                        {buffer.values.size},

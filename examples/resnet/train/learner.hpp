@@ -16,10 +16,12 @@
 #include "swav/prototypes/queue.hpp"
 #include "train/accumulation.hpp"
 #include "train/batches.hpp"
+#include "train/image_targets.hpp"
 #include "train/loss_device.hpp"
 #include "train/momentum_encoder.hpp"
 #include "train/optimizer.hpp"
 #include "train/options.hpp"
+#include "train/state_tensor.hpp"
 
 namespace swav::resnet {
 
@@ -30,13 +32,6 @@ struct StepMetrics {
   double feature_spread = 0;  // 1: the unit embeddings fill the sphere; 0: they are all the same
   double learning_rate = 0;
   double data_seconds = 0;  // until the batch was there
-};
-
-/// One tensor of the state.
-struct StateTensor {
-  std::string name;
-  std::vector<Index> shape;
-  std::span<float> value;
 };
 
 class Learner {
@@ -58,7 +53,8 @@ class Learner {
 
   /// Parameters and running statistics under torchvision's names; "prototypes.weight", or of several heads, as in the
   /// release, "prototypes.prototypes0.weight" and so on; the momentum encoder's under "momentum_encoder.", the queue's
-  /// rows as "queue.embeddings", the optimiser's moments under "optimizer.".
+  /// rows as "queue.embeddings", the images' targets under "image_targets.", the optimiser's moments under
+  /// "optimizer.".
   [[nodiscard]] std::vector<StateTensor> state();
   /// For whoever has written network or prototypes before the first step: the momentum encoder then starts as they are.
   void start_encoder() {
@@ -81,6 +77,9 @@ class Learner {
   StepMetrics learn_from_batch();
   StepMetrics learn_from_batches();
   void compute_common_codes();
+  void begin_epoch_with_targets();
+  void keep_for_targets(Index batch, MatrixView<const float> z);
+  [[nodiscard]] std::span<const Index> images_of(Index batch);
   [[nodiscard]] StepMetrics metrics_of(MatrixView<const float> z);
   void follow_schedules();
   [[nodiscard]] double learning_rate() const;
@@ -100,6 +99,9 @@ class Learner {
   std::optional<Queue> queue_;
   std::optional<MomentumEncoder> encoder_;
   std::optional<Accumulation> accumulation_;
+  std::optional<ImageTargets> targets_;
+  std::vector<Index> order_;  // of the images, in the epoch that order_epoch_ says
+  Index order_epoch_ = -1;
   ViewCodes<float, LossDevice> codes_;  // of all batches of a step
   MatrixView<const float> embeddings_;  // of the batch that went through a network last
   SpreadWorkspace<EigenDevice> spread_workspace_;

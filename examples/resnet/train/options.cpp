@@ -94,6 +94,16 @@ void validate(const TrainOptions& o) {
   detail::require(o.momentum_encoder >= 0 && o.momentum_encoder < 1, "--momentum-encoder: ", o.momentum_encoder,
                   " found, 0 to below 1 wanted");
 
+  if (o.objective != "swav") {
+    const auto only_swav = [&](const char* flag, bool used) {
+      detail::require(!used, flag, ": found with --objective ", o.objective, ", swav wanted");
+    };
+    only_swav("--queue-length", o.queue_length > 0);
+    only_swav("--momentum-encoder", o.momentum_encoder > 0);
+    only_swav("--hard-codes", o.hard_codes);
+    only_swav("--final-epsilon", o.final_epsilon > 0);
+  }
+
   at_least("--batch-size", o.batch_size, 2);
   at_least("--accumulate", o.accumulate, 1);
   detail::require(o.accumulate <= (1 << 30) / o.batch_size, "--accumulate: ", o.accumulate, " batches of ",

@@ -20,6 +20,7 @@ struct TrainOptions {
   double max_bad_share = 0.01;
   std::string output = {};
   bool resume = false;
+  bool dry_run = false;
   bool overwrite = false;
 
   int depth = 10;
@@ -45,6 +46,7 @@ struct TrainOptions {
   double blur = 0.0;
   std::array<double, 2> blur_sigma = {0.1, 2.0};
 
+  std::string objective = "swav";
   int prototypes = 100;
   std::vector<int> heads = {};
   double temperature = 0.1;
@@ -82,17 +84,18 @@ struct TrainOptions {
 };
 
 /// What the command line says of one setting. `run_only`: it does not decide what is computed, so a resumed run may
-/// change it. `choices`: what a text may be, empty for any.
+/// change it. `choices`: what a text may be, empty for any. `is_duration`: seconds, or a number with s, m or h.
 struct OptionInfo {
   const char* group;
   const char* flag;
   const char* help;
   bool run_only = false;
   std::vector<std::string> choices = {};
+  bool is_duration = false;
 };
 
-/// Calls visit(OptionInfo, member) for each setting but preset, output, resume and overwrite, which say where a run's
-/// settings come from rather than belong to them.
+/// Calls visit(OptionInfo, member) for each setting but preset, output, resume, dry_run and overwrite, which say where
+/// a run's settings come from rather than belong to them.
 template <class Options, class Visit>
 void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Data", "--data", "Data set", false, {"fashion-mnist", "cifar10", "stl10", "imagefolder"}}, o.data);
@@ -138,6 +141,15 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Crops", "--blur", "Probability of a Gaussian blur"}, o.blur);
   visit(OptionInfo{"Crops", "--blur-sigma", "Range of its deviation in pixels"}, o.blur_sigma);
 
+  visit(
+      OptionInfo{
+          "SwAV",
+          "--objective",
+          "swav: views predict each other's codes; deepcluster-v2, sela-v2: clusters of all images, found once an "
+          "epoch by k-means or by Sinkhorn",
+          false,
+          {"swav", "deepcluster-v2", "sela-v2"}},
+      o.objective);
   visit(OptionInfo{"SwAV", "--prototypes", "Number of prototypes K"}, o.prototypes);
   visit(OptionInfo{"SwAV", "--heads", "Prototypes of each of several heads, in place of --prototypes"}, o.heads);
   visit(OptionInfo{"SwAV", "--temperature", "Temperature of the predictions"}, o.temperature);
@@ -162,7 +174,7 @@ void visit_options(Options& o, Visit&& visit) {
 
   visit(OptionInfo{"Training", "--batch-size", "Images that go through the network at a time"}, o.batch_size);
   visit(OptionInfo{"Training", "--accumulate",
-                   "Batches a step, with codes of all together; each goes through the network twice"},
+                   "Batches a step, with codes of all together; each goes through the network twice (with swav)"},
         o.accumulate);
   visit(OptionInfo{"Training", "--epochs", "Passes over the images; 0 evaluates the untrained network"}, o.epochs);
   visit(OptionInfo{"Training", "--optimizer", "Optimiser", false, {"sgd", "lars", "adamw"}}, o.optimizer);
@@ -183,9 +195,14 @@ void visit_options(Options& o, Visit&& visit) {
 
   visit(OptionInfo{"Run", "--threads", "Threads, 0 for all; runs repeat bit for bit at the same number", true},
         o.threads);
-  visit(OptionInfo{"Run", "--time-budget",
-                   "Seconds of training: the number of steps is planned to fit after the first 100 (0: --epochs)"},
-        o.time_budget);
+  visit(
+      OptionInfo{"Run",
+                 "--time-budget",
+                 "Time of training, 600 or 10m or 1.5h: the steps are planned to fit after the first 100 (0: --epochs)",
+                 false,
+                 {},
+                 true},
+      o.time_budget);
   visit(OptionInfo{"Run", "--max-steps", "Stop after so many steps of the schedule (0: all); --resume does not keep it",
                    true},
         o.max_steps);

@@ -70,7 +70,7 @@ struct LossChecks {
     require(source.first_sample >= 0 && source.first_sample + samples <= codes.samples,
             "CodeSource.first_sample: samples ", source.first_sample, " to ", source.first_sample + samples,
             " found, of the ", codes.samples, " of the codes wanted");
-    const auto assigned = static_cast<Index>(crops_for_assign.size());
+    const Index assigned = codes.of_samples ? 1 : static_cast<Index>(crops_for_assign.size());
     require(codes.heads.size() == bank.head_prototypes().size(), "CodeSource.codes: ", codes.heads.size(),
             " heads found, the bank's ", bank.head_prototypes().size(), " wanted");
     for (std::size_t head = 0; head < codes.heads.size(); ++head)

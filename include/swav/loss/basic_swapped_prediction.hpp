@@ -169,11 +169,22 @@ class SwappedPredictionLoss {
             .gradients = gradients};
   }
 
+  // As if codes were of a view that is not among those that predict.
+  void predict_in_all_views(SwappedPredictionProblem<A>& problem, const Bank& bank) {
+    static constexpr int no_view = -1;
+    slot_.assign(slot_.size(), -1);
+    problem.assigned = &no_view;
+    problem.assigned_count = 1;
+    problem.pair_weight = static_cast<A>(1.0 / (static_cast<double>(problem.views * problem.samples) *
+                                                static_cast<double>(bank.head_prototypes().size())));
+  }
+
   Call prepare(MatrixView<const Scalar> z, const Bank& bank, Index views, const Source& source, bool gradients) {
     const Checks checks{options_.crops_for_assign};
     checks.check_embeddings(z, bank, views);
     checks.check_source(source, bank, z.rows / views);
     Call call{.problem = problem_of(z.rows / views, views, bank, gradients)};
+    if (source.codes != nullptr && source.codes->of_samples) predict_in_all_views(call.problem, bank);
     call.z = z_.prepare(device_, z, options_.embeddings == Embeddings::raw, "embeddings");
     call.c = c_.prepare(device_, bank.weights(), options_.prototypes == Prototypes::raw, "prototypes");
     detail::require(std::isfinite(call.problem.inverse_temperature),

@@ -11,12 +11,16 @@
 
 namespace swav {
 
-/// Codes of the assigned views, by SwappedPredictionLoss::codes_into.
+/// Codes of the assigned views, by SwappedPredictionLoss::codes_into; or codes of the samples themselves, by the user:
+/// clusters found otherwise, say, as one-hot rows.
 template <class Scalar, class Device = EigenDevice>
 struct ViewCodes {
   /// A matrix a head, (|A| samples) x K: row i samples + b is sample b in view crops_for_assign[i].
   std::vector<typename Device::template Matrix<Accumulator<Scalar>>> heads;
   Index samples = 0;
+  /// One code a sample (heads are samples x K), which all views predict: L is the mean over heads, views and samples of
+  /// -q . log softmax, and crops_for_assign is not read.
+  bool of_samples = false;
 };
 
 /// Where codes come from. As it stands: from the embeddings that predict them. No gradient flows through any of it.
