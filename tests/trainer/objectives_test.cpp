@@ -141,7 +141,8 @@ TEST_CASE("a learner clusters at each epoch's start; only sela-v2 learns its pro
       if (step >= 12) last_loss += metrics.loss;
       after.push_back(prototypes());
     }
-    CHECK((after[0] - initial).cwiseAbs().maxCoeff() > 1e-3f);
+    // The first step's rate is 0: what has moved then was clustered.
+    CHECK(((after[0] - initial).cwiseAbs().maxCoeff() > 1e-3f) == (objective == "deepcluster-v2"));
     for (const std::size_t epoch : {0, 6, 12}) {
       const float moved = (after[epoch + 5] - after[epoch]).cwiseAbs().maxCoeff();
       if (objective == "deepcluster-v2")

@@ -54,11 +54,10 @@ void dry_run(const TrainOptions& settings) {
     all += seconds;
     least = step <= 1 ? seconds : std::min(least, seconds);
   }
-  std::printf("memory: %.0f MiB at most so far, of which checkpoints are %.0f\n", most_mebibytes_so_far(), [&] {
-    double values = 0;
-    for (const StateTensor& tensor : learner.state()) values += static_cast<double>(tensor.value.size());
-    return values * sizeof(float) / (1 << 20);
-  }());
+  double values = 0;
+  for (const StateTensor& tensor : learner.state()) values += static_cast<double>(tensor.value.size());
+  std::printf("memory: %.0f MiB at most so far; a checkpoint: %.0f MiB\n", most_mebibytes_so_far(),
+              values * sizeof(float) / (1 << 20));
   if (all > 0)
     std::printf(
         "time: %.3g s a step, %.4g images/s; about %s of training, evaluations not counted\n", least,
