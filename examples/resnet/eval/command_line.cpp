@@ -26,6 +26,7 @@ void add_session(CLI::App& app, SessionOptions& o) {
                  "Side in pixels of images that differ in size (default: the run's large crops', 224)")
       ->group("Data");
   app.add_option("--max-bad-share", o.max_bad_share, "Share of images that may be unreadable")
+      ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->group("Data");
   app.add_option("--precision", o.precision, "auto: bfloat16 where the CPU has AVX512-BF16")

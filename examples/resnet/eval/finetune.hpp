@@ -17,8 +17,8 @@ struct FinetuneCommand {
   int epochs = 20;                           ///< at least, over the images with labels
   Index min_steps = 500;                     ///< epochs are added until there are as many
   Index batch_size = 64;                     ///< or all images, where there are fewer
-  double learning_rate = 0.05;               ///< of the backbone
-  double head_learning_rate = 0.05;          ///< of the linear layer on it
+  double learning_rate = 0.1;                ///< of the backbone
+  double head_learning_rate = 0.1;           ///< of the linear layer on it
   double weight_decay = 1e-4;                ///< of all but biases and batch norms
   std::array<double, 2> scale = {0.3, 1.0};  ///< of the random crops' share of the area
   double flip = 0.5;
