@@ -1,5 +1,5 @@
 // The queue and the loss on the device that a test is built for, with host matrices on both sides. In:
-// SWAV_TEST_THRUST. Out: swav::test::EmbeddingQueue, SwappedPredictionLoss and its parts, the PrototypeBank it takes.
+// SWAV_TEST_THRUST or SWAV_TEST_CUDA. Out: swav::test::EmbeddingQueue, SwappedPredictionLoss and its parts, the PrototypeBank it takes.
 #pragma once
 
 #include "device_bank.hpp"
@@ -12,19 +12,21 @@
 
 namespace swav::test {
 
+#ifndef SWAV_TEST_CUDA
 template <class Scalar>
 using EmbeddingQueue = swav::EmbeddingQueue<Scalar, TestDevice>;
 template <class Scalar>
 using CodeSource = swav::CodeSource<Scalar, TestDevice>;
 template <class Scalar>
 using ViewCodes = swav::ViewCodes<Scalar, TestDevice>;
+#endif
 
-#ifndef SWAV_TEST_THRUST
+#if !defined(SWAV_TEST_THRUST) && !defined(SWAV_TEST_CUDA)
 
 template <class Scalar, class Device = TestDevice>
 using SwappedPredictionLoss = swav::SwappedPredictionLoss<Scalar, Device>;
 
-#else
+#elif defined(SWAV_TEST_THRUST)
 
 /// The memory of Thrust's host systems is the host's: views may be of it, matrices that come back are copied.
 template <class Scalar, class Device = TestDevice>
@@ -62,6 +64,60 @@ class SwappedPredictionLoss {
   swav::SwappedPredictionLoss<Scalar, Device> base_;
   SwappedPredictionStep<Scalar, Device> step_;
 };
+
+#else
+
+/// Embeddings are copied to the GPU as they lie in the host's memory, results come back when they are ready.
+template <class Scalar>
+class CudaLoss {
+  using D = DeviceScalar<Scalar>;
+
+ public:
+  using Step = SwappedPredictionStep<Scalar, EigenDevice>;
+  using Bank = CudaBank<Scalar>;
+
+  explicit CudaLoss(SwappedPredictionOptions options = {}, CudaDevice device = {})
+      : device_(device), base_(std::move(options), device) {}
+
+  Step operator()(MatrixView<const Scalar> z, const Bank& bank, Index views) {
+    Step step;
+    step_into(z, bank, views, step);
+    return step;
+  }
+  void step_into(MatrixView<const Scalar> z, const Bank& bank, Index views, Step& step) {
+    with_mirrors(device_, z, MatrixView<Scalar>{}, [&](auto in, auto) {
+      SwappedPredictionStep<D, CudaDevice> found;
+      base_.step_into(in, bank, views, found);
+      device_.synchronize();
+      step.value = found.value;
+      step.grad_embeddings = on_host<Scalar>(found.grad_embeddings);
+      step.grad_prototypes = on_host<Scalar>(found.grad_prototypes);
+      step.codes_entropy = found.codes_entropy;
+      step.prototypes_used = found.prototypes_used;
+    });
+  }
+  double value(MatrixView<const Scalar> z, const Bank& bank, Index views) {
+    double value = 0;
+    with_mirrors(device_, z, MatrixView<Scalar>{}, [&](auto in, auto) { value = base_.value(in, bank, views); });
+    return value;
+  }
+  void set_temperature(double temperature) { base_.set_temperature(temperature); }
+  void set_epsilon(double epsilon) { base_.set_epsilon(epsilon); }
+
+ private:
+  CudaDevice device_;
+  swav::SwappedPredictionLoss<D, CudaDevice> base_;
+};
+
+struct CpuLoss : swav::SwappedPredictionLoss<long double> {
+  explicit CpuLoss(SwappedPredictionOptions options = {}, const CudaDevice& = {})
+      : swav::SwappedPredictionLoss<long double>(std::move(options)) {}
+};
+
+template <class Scalar, class = TestDevice>
+using PrototypeBank = std::conditional_t<std::is_same_v<Scalar, long double>, CpuBank, CudaBank<Scalar> >;
+template <class Scalar, class = TestDevice>
+using SwappedPredictionLoss = std::conditional_t<std::is_same_v<Scalar, long double>, CpuLoss, CudaLoss<Scalar> >;
 
 #endif
 

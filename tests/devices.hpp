@@ -1,5 +1,5 @@
-// The solver on the device that a test is built for, with host matrices on both sides. In: SWAV_TEST_THRUST. Out:
-// swav::test::Sinkhorn.
+// The solver on the device that a test is built for, with host matrices on both sides. In: SWAV_TEST_THRUST or
+// SWAV_TEST_CUDA. Out: swav::test::Sinkhorn.
 #pragma once
 
 #include <utility>
@@ -15,12 +15,12 @@
 
 namespace swav::test {
 
-#ifndef SWAV_TEST_THRUST
+#if !defined(SWAV_TEST_THRUST) && !defined(SWAV_TEST_CUDA)
 
 template <class Scalar>
 using Sinkhorn = swav::Sinkhorn<Scalar>;
 
-#else
+#elif defined(SWAV_TEST_THRUST)
 
 /// A device's result, whose matrices come back to the host.
 template <class Base, class Scalar>

@@ -1,11 +1,14 @@
-// The device that a test is built for. In: SWAV_TEST_THRUST, a system of Thrust (cpp, omp), or nothing for the CPU.
-// Out: swav::test::TestDevice, and matrices to it and back.
+// The device that a test is built for. In: SWAV_TEST_THRUST, a system of Thrust (cpp, omp), SWAV_TEST_CUDA, or nothing
+// for the CPU. Out: swav::test::TestDevice, what it does and does not, and matrices to it and back.
 #pragma once
 
 #include <type_traits>
 
 #include "swav/backend/eigen/device.hpp"
 
+#ifdef SWAV_TEST_CUDA
+#include "cuda/cuda_devices.hpp"
+#endif
 #ifdef SWAV_TEST_THRUST
 #include <thrust/system/cpp/execution_policy.h>
 #include <thrust/system/omp/execution_policy.h>
@@ -15,11 +18,14 @@
 
 namespace swav::test {
 
-#ifndef SWAV_TEST_THRUST
+#if !defined(SWAV_TEST_THRUST) && !defined(SWAV_TEST_CUDA)
 
 using TestDevice = EigenDevice;
 inline TestDevice test_device(int threads) { return TestDevice(threads); }
 inline constexpr int slowness = 1;  // random problems are fewer by this
+inline constexpr bool counts_allocations = true;
+inline constexpr bool scores_are_halves = false;
+inline constexpr bool scaling_is_wide = false;  // sums have no wider exponents than their scalar
 
 template <class T>
 const RowMatrix<T>& on_device(const RowMatrix<T>& matrix) {
@@ -30,11 +36,14 @@ const RowMatrix<T>& on_host(const RowMatrix<T>& matrix) {
   return matrix;
 }
 
-#else
+#elif defined(SWAV_TEST_THRUST)
 
 using TestDevice = ThrustDevice<std::remove_cvref_t<decltype(thrust::SWAV_TEST_THRUST::par)> >;
 inline TestDevice test_device(int) { return TestDevice(); }
 inline constexpr int slowness = 20;
+inline constexpr bool counts_allocations = true;
+inline constexpr bool scores_are_halves = false;
+inline constexpr bool scaling_is_wide = false;  // sums have no wider exponents than their scalar
 
 template <class T>
 using DeviceMatrix = typename TestDevice::template Matrix<T>;

@@ -162,8 +162,10 @@ TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the fir
     const long before = allocations();
     loss.step_into(z, bank, 3, step);
     const long after = allocations();
-    CHECK(after == before);
-    CHECK(step.grad_embeddings.data() == place);
+    if (counts_allocations) {
+      CHECK(after == before);
+      CHECK(step.grad_embeddings.data() == place);
+    }
     CHECK(identical_steps(step, first));
     // Another shape in between leaves no trace.
     const Problem other = make_problem(7, 90, 20, 2, 5);

@@ -72,7 +72,7 @@ TEST_CASE_TEMPLATE("codes of batches of 1024 choose the prototypes that double c
   constexpr bool kernel_rounded = swav::ScalarTraits<Scalar>::stores_kernel && sizeof(Scalar) == 2;
   const double bound = (kernel_rounded ? 8e-4 : Tolerance<float>::codes) + rounding<Scalar>() / 4;
   int changed = 0;
-  for (std::uint64_t problem = 0; problem < 8; ++problem) {
+  for (std::uint64_t problem = 0; problem < (slowness == 1 ? 8 : 1); ++problem) {
     Generator generator(problem);
     const RowMatrix<double> scores = rounded<Scalar>(clustered_scores(1024, 300, generator));
     const RowMatrix<double> exact = Sinkhorn<double>().codes(scores);
@@ -262,6 +262,11 @@ TEST_CASE("scores that do not fit the scaling domain are a named error where it 
     RowMatrix<float> out = RowMatrix<float>::Constant(scores.rows(), scores.cols(), 7);
     const RowMatrix<float> before = out;
     SinkhornOptions options{.epsilon = 1, .max_iterations = 10, .stabilization = Stabilization::scaling};
+    if (scaling_is_wide && scores.minCoeff() > -80) {
+      const RowMatrix<double> exact = Sinkhorn<double>(options).codes(converted<double>(scores));
+      CHECK(largest_difference(Sinkhorn<float>(options).codes(scores), exact) <= Tolerance<float>::codes);
+      continue;
+    }
     CHECK_THROWS_WITH_AS(Sinkhorn<float>(options).codes_into(scores, out), doctest::Contains("epsilon"),
                          swav::InvalidInput);
     CHECK(identical(out, before));
@@ -296,6 +301,6 @@ TEST_CASE_TEMPLATE("codes_into allocates nothing after the first call", Scalar, 
     sinkhorn.codes_into(scores, out);
     const long before = allocations();
     sinkhorn.codes_into(scores, out);
-    CHECK(allocations() == before);
+    if (counts_allocations) CHECK(allocations() == before);
   }
 }

@@ -40,11 +40,20 @@ concept ConvertsToAccumulator = requires(T x, Accumulator<T> sum) {
   static_cast<T>(sum);
 };
 
+/// Binary digits of a scalar: ScalarTraits<T>::digits where a backend's type has no std::numeric_limits, else theirs.
+template <class T>
+[[nodiscard]] constexpr int scalar_digits() {
+  if constexpr (requires { ScalarTraits<T>::digits; })
+    return ScalarTraits<T>::digits;
+  else
+    return std::numeric_limits<T>::digits;
+}
+
 /// What data may be stored in: a type with ScalarTraits (float, double, long double, Eigen::half and Eigen::bfloat16
 /// have them; integers do not), plain memory, explicitly converted to its accumulator and back, with
-/// std::numeric_limits<T>::digits. Where Eigen is the backend it asks for is_integer and is_signed, too.
+/// scalar_digits. Where Eigen is the backend it asks for is_integer and is_signed, too.
 template <class T>
 concept StorageScalar = HasScalarTraits<T> && ConvertsToAccumulator<T> && std::is_trivially_copyable_v<T> &&
-    (std::numeric_limits<T>::digits > 0);
+    (scalar_digits<T>() > 0);
 
 }  // namespace swav

@@ -15,8 +15,34 @@
 
 namespace swav::detail {
 
+/// Throws InvalidInput unless `out` can have the codes of the last rows of `scores`; those may be none where other
+/// processes have some.
+template <class Scalar>
+void check_codes(const SinkhornOptions& options, MatrixView<const Scalar> scores, MatrixView<Scalar> out,
+                 bool may_be_empty) {
+  using A = Accumulator<Scalar>;
+  require(options.stabilization != Stabilization::absorption,
+          "SinkhornOptions.stabilization: absorption found, automatic, scaling or log wanted for codes");
+  check_view("Sinkhorn: scores", scores);
+  check_view("Sinkhorn: out", out);
+  require(scores.cols > 0 && (scores.rows > 0 || may_be_empty), "Sinkhorn: scores of shape ", scores.rows, " x ",
+          scores.cols, " found, at least 1 x 1 wanted");
+  require(out.rows <= scores.rows && out.cols == scores.cols, "Sinkhorn: out of shape ", out.rows, " x ", out.cols,
+          " found, that of the scores, ", scores.rows, " x ", scores.cols, ", or fewer rows wanted");
+  require(out.data != scores.data || out.stride == scores.stride, "Sinkhorn: out with the scores' memory and stride ",
+          out.stride, " found, the scores' stride ", scores.stride, " wanted");
+  const auto masses = static_cast<Index>(options.prototype_masses.size());
+  require(masses == 0 || masses == scores.cols, "SinkhornOptions.prototype_masses: ", masses,
+          " found, none or the scores' ", scores.cols, " columns wanted");
+  require(options.stabilization != Stabilization::scaling ||
+              A(1) / static_cast<A>(options.epsilon) <= std::numeric_limits<A>::max(),
+          "SinkhornOptions.epsilon: ", options.epsilon,
+          " found, one whose reciprocal is in the scalar's range wanted for the scaling domain");
+}
+
 /// What Sinkhorn::codes_into and codes_of_last_into do. Owns the workspace. Every decision that leads to a collective
-/// call of the group is taken from numbers that all of it have alike.
+/// call of the group is taken from numbers that all of it have alike. A backend whose work is not to be waited for,
+/// where nothing can be decided on the host, specialises it for its device.
 template <class Scalar, class Device, class Group>
 class CodesSolver {
   using A = Accumulator<Scalar>;
@@ -34,7 +60,7 @@ class CodesSolver {
     std::string fault;  // what is wrong here must be known to all before it is thrown
     ScoreRange<A> range;
     try {
-      check_arguments(scores, out);
+      check_codes(options_, scores, out, group_.size() > 1);
       workspace_.reserve(scores.rows, scores.cols, device_);
       range = Passes::range(device_, scores, workspace_);
       require(range.finite, "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted");
@@ -56,27 +82,8 @@ class CodesSolver {
     if (options_.hard_codes) Passes::harden(device_, workspace_, out);
   }
 
- private:
   [[nodiscard]] int iterations() const { return options_.max_iterations.value_or(3); }
 
-  void check_arguments(MatrixView<const Scalar> scores, MatrixView<Scalar> out) const {
-    require(options_.stabilization != Stabilization::absorption,
-            "SinkhornOptions.stabilization: absorption found, automatic, scaling or log wanted for codes");
-    check_view("Sinkhorn: scores", scores);
-    check_view("Sinkhorn: out", out);
-    require(scores.cols > 0 && (scores.rows > 0 || group_.size() > 1), "Sinkhorn: scores of shape ", scores.rows, " x ",
-            scores.cols, " found, at least 1 x 1 wanted");
-    require(out.rows <= scores.rows && out.cols == scores.cols, "Sinkhorn: out of shape ", out.rows, " x ", out.cols,
-            " found, that of the scores, ", scores.rows, " x ", scores.cols, ", or fewer rows wanted");
-    require(out.data != scores.data || out.stride == scores.stride, "Sinkhorn: out with the scores' memory and stride ",
-            out.stride, " found, the scores' stride ", scores.stride, " wanted");
-    const auto masses = static_cast<Index>(options_.prototype_masses.size());
-    require(masses == 0 || masses == scores.cols, "SinkhornOptions.prototype_masses: ", masses,
-            " found, none or the scores' ", scores.cols, " columns wanted");
-    require(options_.stabilization != Stabilization::scaling || inverse_epsilon() <= std::numeric_limits<A>::max(),
-            "SinkhornOptions.epsilon: ", options_.epsilon,
-            " found, one whose reciprocal is in the scalar's range wanted for the scaling domain");
-  }
   [[nodiscard]] A inverse_epsilon() const { return A(1) / static_cast<A>(options_.epsilon); }
 
   // Makes the range that of all processes and returns their number of rows; throws in each when there is a fault in

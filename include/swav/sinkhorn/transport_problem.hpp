@@ -188,8 +188,7 @@ class TransportProblem {
   // Totals that differ by less are meant to be equal.
   static L slack() { return std::sqrt(rounding()); }
   static L rounding() {
-    constexpr int digits =
-        std::numeric_limits<Scalar>::digits;  // by value: Eigen declares its types' without defining it
+    constexpr int digits = scalar_digits<Scalar>();
     return static_cast<L>(std::ldexp(1.0, -std::min(digits, 53)));
   }
 

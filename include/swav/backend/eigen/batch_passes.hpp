@@ -111,7 +111,7 @@ struct BatchPasses<BasicEigenDevice<Product>> {
       }
       return total;
     };
-    constexpr int digits = std::numeric_limits<Scalar>::digits;
+    constexpr int digits = scalar_digits<Scalar>();
     const double rounding = std::ldexp(1.0, -std::min(digits, 53));
     for (int lane = 0; lane < count; ++lane) {
       const BatchProblem<Scalar>& problem = problems[lane];

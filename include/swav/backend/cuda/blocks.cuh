@@ -1,0 +1,178 @@
+// What kernels that take a row a block have in common. In: rows in the GPU's memory. Out: a thread's part of a row in
+// registers, and reductions over the threads of a block in an order of their own.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "swav/core/matrix_view.hpp"
+
+namespace swav::detail {
+
+inline constexpr int warp_threads = 32;
+inline constexpr int most_row_threads = 512;  // of a block that takes rows
+
+/// The threads for `count` entries: whole warps, one at least.
+[[nodiscard]] constexpr Index whole_warps(Index count) {
+  return count <= warp_threads ? warp_threads : (count + warp_threads - 1) / warp_threads * warp_threads;
+}
+
+struct CudaAdd {
+  template <class T>
+  __device__ T operator()(T x, T y) const {
+    return x + y;
+  }
+};
+struct CudaMaximum {
+  template <class T>
+  __device__ T operator()(T x, T y) const {
+    return x > y ? x : y;
+  }
+};
+
+/// Scratch for reduce_block of up to `Count` values at a time. Turns halves, so that one barrier a call is enough.
+template <class T, int Count>
+struct BlockScratch {
+  T halves[2][Count][warp_threads];
+};
+
+/// values_i := values_i of thread 0 op ... op that of the last thread, in each thread; the order depends on blockDim
+/// alone, and every thread gets the same bits. `turn` counts the calls on one scratch.
+template <int Count, class T, int Most, class Operation>
+__device__ void reduce_block(T (&values)[Count], Operation operation, BlockScratch<T, Most>& scratch, int& turn) {
+  static_assert(Count <= Most);
+  for (int distance = warp_threads / 2; distance > 0; distance /= 2)
+    for (int i = 0; i < Count; ++i) values[i] = operation(values[i], __shfl_xor_sync(~0u, values[i], distance));
+  const int warps = static_cast<int>(blockDim.x) / warp_threads;
+  if (warps == 1) return;
+  auto& half = scratch.halves[turn++ & 1];
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread % warp_threads == 0)
+    for (int i = 0; i < Count; ++i) half[i][thread / warp_threads] = values[i];
+  __syncthreads();
+  for (int i = 0; i < Count; ++i) {
+    values[i] = half[i][0];
+    for (int w = 1; w < warps; ++w) values[i] = operation(values[i], half[i][w]);
+  }
+}
+
+template <class T, int Width>
+struct alignas(sizeof(T) * Width) Pack {
+  T entries[Width];
+};
+
+/// How a row of `cols` entries is spread over the threads of a block: `Packs` times `Width` adjacent entries a thread,
+/// in registers; with 0 packs the row does not fit and threads walk through it.
+template <int Width_, int Packs_>
+struct RowLayout {
+  static constexpr int Width = Width_, Packs = Packs_;
+  static constexpr int items = Packs > 0 ? Packs* Width : 1;  // a thread's part, in registers
+
+  /// body(item, column) for each entry of this thread.
+  template <class Body>
+  static __device__ void for_each(Index cols, Body body) {
+    const auto threads = static_cast<Index>(blockDim.x), thread = static_cast<Index>(threadIdx.x);
+    if constexpr (Packs > 0) {
+#pragma unroll
+      for (int p = 0; p < Packs; ++p) {
+        const Index column = (p * threads + thread) * Width;
+        if (column < cols)
+#pragma unroll
+          for (int w = 0; w < Width; ++w) body(p * Width + w, column + w);
+      }
+    } else {
+      for (Index column = thread; column < cols; column += threads) body(0, column);
+    }
+  }
+
+  /// part_i = the thread's entries of a row; nothing where there are no packs.
+  template <class T, class A>
+  static __device__ void load(const T* row, Index cols, A (&part)[items]) {
+    if constexpr (Packs > 0) {
+      const auto threads = static_cast<Index>(blockDim.x), thread = static_cast<Index>(threadIdx.x);
+#pragma unroll
+      for (int p = 0; p < Packs; ++p) {
+        const Index column = (p * threads + thread) * Width;
+        if (column >= cols) continue;
+        const auto pack = *reinterpret_cast<const Pack<T, Width>*>(row + column);
+#pragma unroll
+        for (int w = 0; w < Width; ++w) part[p * Width + w] = static_cast<A>(pack.entries[w]);
+      }
+    }
+  }
+  /// The thread's entry: from its part, or from the row itself where there are no packs.
+  template <class T, class A>
+  static __device__ A entry(const T* row, const A (&part)[items], int item, Index column) {
+    if constexpr (Packs > 0)
+      return part[item];
+    else
+      return static_cast<A>(row[column]);
+  }
+  /// row_c = value(item, c) for the thread's entries, a pack at a time.
+  template <class T, class Value>
+  static __device__ void store(T* row, Index cols, Value value) {
+    if constexpr (Packs > 0) {
+      const auto threads = static_cast<Index>(blockDim.x), thread = static_cast<Index>(threadIdx.x);
+#pragma unroll
+      for (int p = 0; p < Packs; ++p) {
+        const Index column = (p * threads + thread) * Width;
+        if (column >= cols) continue;
+        Pack<T, Width> pack;
+#pragma unroll
+        for (int w = 0; w < Width; ++w) pack.entries[w] = static_cast<T>(value(p * Width + w, column + w));
+        *reinterpret_cast<Pack<T, Width>*>(row + column) = pack;
+      }
+    } else {
+      for_each(cols, [&](int item, Index column) { row[column] = static_cast<T>(value(item, column)); });
+    }
+  }
+};
+
+/// Which layout rows get. `width` is that of 16 bytes where rows allow it, else 1.
+struct RowPlan {
+  int width = 1, packs = 0, threads = warp_threads;
+};
+
+/// Whether rows of T can be read 16 bytes at a time.
+template <class T>
+[[nodiscard]] bool reads_packs(const T* data, Index cols, Index stride) {
+  constexpr Index width = 16 / static_cast<Index>(sizeof(T));
+  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && cols % width == 0 && stride % width == 0;
+}
+
+/// The smallest part a thread with which the row fits a block.
+template <class T>
+[[nodiscard]] RowPlan plan_rows(Index cols, bool packed) {
+  constexpr int most_items = 16;
+  RowPlan plan{packed ? 16 / static_cast<int>(sizeof(T)) : 1, 0, most_row_threads};
+  const Index packs_of_row = (cols + plan.width - 1) / plan.width;
+  for (const int packs : {1, 2, 4, 16}) {
+    const Index threads = (packs_of_row + packs - 1) / packs;
+    if (packs * plan.width > most_items || (packs == 16 && packed) || threads > most_row_threads) continue;
+    plan.packs = packs;
+    plan.threads = static_cast<int>(whole_warps(threads));
+    break;
+  }
+  return plan;
+}
+
+/// body(RowLayout<...>{}) with the plan's layout, for rows of T.
+template <class T, class Body>
+void with_layout(const RowPlan& plan, Body body) {
+  constexpr int wide = 16 / static_cast<int>(sizeof(T));
+  if (plan.packs == 0) return body(RowLayout<1, 0>{});
+  if (plan.width == 1) {
+    if (plan.packs == 1) return body(RowLayout<1, 1>{});
+    if (plan.packs == 2 || plan.packs == 4) return body(RowLayout<1, 4>{});
+    return body(RowLayout<1, 16>{});
+  }
+  if (plan.packs == 1) return body(RowLayout<wide, 1>{});
+  if constexpr (wide * 2 <= 16)
+    if (plan.packs == 2) return body(RowLayout<wide, 2>{});
+  if constexpr (wide * 4 <= 16)
+    if (plan.packs == 4) return body(RowLayout<wide, 4>{});
+}
+
+}  // namespace swav::detail

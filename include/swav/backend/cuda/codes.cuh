@@ -1,0 +1,121 @@
+// SwAV's codes on the GPU. In: row-major memory of the GPU. Out: the same. All of a call is enqueued at once: its order
+// of work depends on shapes and options alone, and what depends on the scores is decided where they are.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "swav/backend/cuda/codes_kernels.cuh"
+#include "swav/backend/cuda/codes_log_kernels.cuh"
+#include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/scalar.cuh"
+#include "swav/sinkhorn/basic_codes.hpp"
+#include "swav/sinkhorn/options.hpp"
+
+namespace swav::detail {
+
+template <class Scalar>
+class CodesSolver<Scalar, CudaDevice, SelfCommunicator> {
+  using A = Accumulator<Scalar>;
+
+ public:
+  CodesSolver(const SinkhornOptions& options, const CudaDevice& device, const SelfCommunicator& = {})
+      : options_(options), device_(device) {}
+
+  [[nodiscard]] const SinkhornOptions& options() const { return options_; }
+  void set_epsilon(double epsilon) { options_.epsilon = epsilon; }
+
+  void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
+    check_codes(options_, scores, out, false);
+    enqueue(scores, out);
+  }
+
+  /// The largest (max - min)/epsilon that the scaling domain is sure to hold with sums in the accumulator's type: no
+  /// intermediate is below exp(-2 span), and e^-7 of room is left for sums.
+  [[nodiscard]] static double certain_span() { return exponents() / 2; }
+
+  /// Codes of the last out.rows of `scores`, which may be in their memory, in the domain that their range asks for;
+  /// `statistics` are of those rows. T iterations read the scores T + 1 times and write the codes once. Nothing is
+  /// written where the scores are not finite, or do not fit the domain that is asked for: a fault is raised instead.
+  /// `span_known`: (max - min)/epsilon is known not to exceed certain_span, and the log domain is left out.
+  void enqueue(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics = {},
+               bool span_known = false) {
+    const Index blocks = std::min<Index>(scores.rows, 2 * device_.multiprocessors());
+    const CodesCall<Scalar> call = prepare(scores, out, statistics, blocks);
+    const int iterations = options_.max_iterations.value_or(3);
+    const RowPlan plan = plan_rows<Scalar>(scores.cols, reads_packs(scores.data, scores.cols, scores.stride) &&
+                                                            reads_packs(out.data, out.cols, out.stride));
+    const Index column_blocks = (scores.cols + warp_threads - 1) / warp_threads;
+    constexpr int column_threads = column_slices * warp_threads;
+    with_layout<Scalar>(plan, [&]<class Layout>(Layout) {
+      launch(device_, blocks, plan.threads, codes_first<Layout, Scalar>, call);
+      launch(device_, column_blocks, column_threads, codes_columns<Scalar>, call, blocks, true);
+      for (int iteration = 1; iteration < iterations; ++iteration) {
+        launch(device_, blocks, plan.threads, codes_iterate<Layout, Scalar>, call);
+        launch(device_, column_blocks, column_threads, codes_columns<Scalar>, call, blocks, false);
+      }
+      launch(device_, std::min(out.rows, blocks), plan.threads, codes_finish<Layout, Scalar>, call);
+    });
+    if (!span_known && !call.scaling_only) codes_in_log_domain(call, iterations, blocks);
+  }
+
+ private:
+  static double exponents() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 7; }
+
+  CodesCall<Scalar> prepare(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics,
+                            Index blocks) {
+    if (!options_.prototype_masses.empty() && !has_masses_) {  // they are the solver's, and do not change
+      const std::vector<A> masses(options_.prototype_masses.begin(), options_.prototype_masses.end());
+      check_cuda(
+          cudaMemcpy(masses_.reserve(scores.cols), masses.data(), masses.size() * sizeof(A), cudaMemcpyHostToDevice),
+          "cudaMemcpy");
+      has_masses_ = true;
+    }
+    const double reciprocal = 1.0 / options_.epsilon;
+    CodesCall<Scalar> call{};
+    call.scores = scores;
+    call.out = out;
+    call.scale = static_cast<A>(1.4426950408889634 * reciprocal);
+    call.epsilon = options_.epsilon;
+    call.certain_span = certain_span();
+    // Beyond, sums in double hold what the exponentials of the accumulator's type do; for double itself they do not.
+    call.largest_span = sizeof(A) < sizeof(double) ? exponents() : call.certain_span;
+    call.scaling_only = options_.stabilization == Stabilization::scaling;
+    call.log_only = options_.stabilization == Stabilization::log ||
+                    !(reciprocal <= static_cast<double>(std::numeric_limits<A>::max()) / 2);
+    call.hard = options_.hard_codes;
+    call.samples = static_cast<A>(scores.rows);
+    call.masses = masses_.data();
+    call.row_maxima = row_maxima_.reserve(scores.rows);
+    call.block_maxima = block_maxima_.reserve(blocks);
+    call.block_minima = block_minima_.reserve(blocks);
+    call.partial_sums = partial_sums_.reserve(blocks * scores.cols);
+    call.column_sums = column_sums_.reserve(scores.cols);
+    call.state = state_.reserve(1);
+    call.faults = device_.faults();
+    call.statistics = statistics;
+    return call;
+  }
+
+  void codes_in_log_domain(const CodesCall<Scalar>& call, int iterations, Index blocks) {
+    const Index cols = call.scores.cols;
+    const int threads = std::min(most_row_threads, static_cast<int>(whole_warps(cols)));
+    const LogCodes log{row_potentials_.reserve(call.scores.rows), column_potentials_.reserve(cols),
+                       log_partials_.reserve(blocks * cols)};
+    for (int iteration = 1; iteration <= iterations; ++iteration) {
+      launch(device_, blocks, threads, codes_log_iterate<Scalar>, call, log, iteration == 1);
+      launch(device_, (cols + threads - 1) / threads, threads, codes_log_columns<Scalar>, call, log, blocks);
+    }
+    launch(device_, std::min(call.out.rows, blocks), threads, codes_log_finish<Scalar>, call, log);
+  }
+  SinkhornOptions options_;
+  CudaDevice device_;
+  CudaBuffer<A> row_maxima_, block_maxima_, block_minima_, masses_;
+  CudaBuffer<double> partial_sums_, column_sums_, row_potentials_, column_potentials_;
+  CudaBuffer<LogSum<double>> log_partials_;
+  CudaBuffer<CodesState<A>> state_;
+  bool has_masses_ = false;
+};
+
+}  // namespace swav::detail

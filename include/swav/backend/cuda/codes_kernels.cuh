@@ -1,0 +1,382 @@
+// The kernels of SwAV's codes in the scaling domain. In: scores in the GPU's memory. Out: the factors of the
+// prototypes, and codes. The Gibbs kernel is never stored: each pass reads the scores and takes their exponentials
+// again, which the GPU does faster than it reads.
+//
+// A block has a contiguous share of the rows and keeps, in the registers of its threads, the sums of its columns; those
+// of all blocks are added in the order of the blocks, so that a result repeats bit for bit.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "swav/backend/cuda/blocks.cuh"
+#include "swav/backend/cuda/device.cuh"
+#include "swav/core/scalar_traits.hpp"
+
+namespace swav::detail {
+
+/// Where a call is computed, decided on the GPU from the scores' range: sums in the accumulator's type, sums in double,
+/// potentials in the log domain, or nowhere since the scores are bad.
+enum class CodesDomain : int { scaling, wide_scaling, log, none };
+
+template <class A>
+struct CodesState {
+  A maximum;
+  CodesDomain domain;
+};
+
+/// What is found out about codes on the way, where it is asked for.
+struct CodesStatistics {
+  double* row_entropies = nullptr;  ///< [rows of out]
+  int* used = nullptr;              ///< [K], set to 1 where a row is largest
+};
+
+/// One call. Row b of the kernel is p_bk = exp((s_bk - m_b)/epsilon) = exp2((s_bk - m_b) scale), m_b the row's maximum.
+template <class Scalar>
+struct CodesCall {
+  using A = Accumulator<Scalar>;
+  MatrixView<const Scalar> scores;
+  MatrixView<Scalar> out;  // of the last rows
+  A scale;                 // log2(e)/epsilon
+  double epsilon;
+  double certain_span, largest_span;  // of scaling and wide_scaling, in units of epsilon
+  bool log_only, scaling_only, hard;
+  A samples;
+  const A* masses;  // [K], or null: 1/K each
+  // Workspace
+  A* row_maxima;                   // [rows]
+  A *block_maxima, *block_minima;  // [blocks]; a NaN where a score is not finite
+  double* partial_sums;            // [blocks x K], of A where sums are in A
+  double* column_sums;             // [K]
+  CodesState<A>* state;
+  int* faults;
+  CodesStatistics statistics;
+
+  __device__ Index first_row() const { return scores.rows * static_cast<Index>(blockIdx.x) / gridDim.x; }
+  __device__ Index last_row() const { return scores.rows * (static_cast<Index>(blockIdx.x) + 1) / gridDim.x; }
+  __device__ A mass(Index k) const { return masses != nullptr ? masses[k] : A(1) / static_cast<A>(scores.cols); }
+  template <class Sum>
+  __device__ Sum factor(Index k) const {
+    return static_cast<Sum>(static_cast<double>(mass(k)) / column_sums[k]);
+  }
+  template <class Sum>
+  __device__ Sum* partials_of_block() const {
+    return reinterpret_cast<Sum*>(partial_sums) + static_cast<Index>(blockIdx.x) * scores.cols;
+  }
+};
+
+/// exp2((value - maximum) scale) for any finite value <= maximum: an infinite difference is not multiplied by a scale
+/// of 0.
+template <class A>
+__device__ A scaled_exponential(A value, A maximum, A scale) {
+  const A difference = value - maximum, lowest = std::numeric_limits<A>::lowest();
+  return std::exp2((difference > lowest ? difference : lowest) * scale);
+}
+
+inline constexpr int codes_rows = 2;  // that a block has in flight
+
+/// Reads the scores once: rows' maxima, the block's range, and sum_b exp((s_bk - the block's maximum)/epsilon).
+template <class Layout, class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_first(CodesCall<Scalar> call) {
+  using A = Accumulator<Scalar>;
+  constexpr int Rows = Layout::Packs > 0 ? codes_rows : 1;
+  __shared__ BlockScratch<A, 3 * Rows> scratch;
+  int turn = 0;
+  const Index cols = call.scores.cols, last = call.last_row();
+  A registers[Layout::items] = {};
+  A* const memory = call.template partials_of_block<A>();
+  const auto sum = [&](int item, Index column) -> A& {
+    if constexpr (Layout::Packs > 0)
+      return registers[item];
+    else
+      return memory[column];
+  };
+  if constexpr (Layout::Packs == 0) Layout::for_each(cols, [&](int, Index column) { memory[column] = A(0); });
+  A reference = std::numeric_limits<A>::lowest(), minimum = std::numeric_limits<A>::max();
+  bool finite = true;
+  for (Index first = call.first_row(); first < last; first += Rows) {
+    A values[Rows][Layout::items];
+    A found[3 * Rows];  // maxima, negated minima, whether an entry is not finite
+    for (int r = 0; r < Rows; ++r) {
+      found[r] = found[Rows + r] = std::numeric_limits<A>::lowest();
+      found[2 * Rows + r] = A(0);
+      if (first + r >= last) continue;
+      const Scalar* const row = call.scores.row(first + r);
+      Layout::load(row, cols, values[r]);
+      Layout::for_each(cols, [&](int item, Index column) {
+        const A value = Layout::template entry<Scalar, A>(row, values[r], item, column);
+        found[r] = value > found[r] ? value : found[r];
+        found[Rows + r] = -value > found[Rows + r] ? -value : found[Rows + r];
+        if (!(value * A(0) == A(0))) found[2 * Rows + r] = A(1);
+      });
+    }
+    reduce_block(found, CudaMaximum(), scratch, turn);
+    for (int r = 0; r < Rows; ++r) {
+      if (first + r >= last) continue;
+      if (threadIdx.x == 0) call.row_maxima[first + r] = found[r];
+      minimum = -found[Rows + r] < minimum ? -found[Rows + r] : minimum;
+      finite = finite && found[2 * Rows + r] == A(0);
+      if (found[r] > reference) {
+        const A factor = scaled_exponential(reference, found[r], call.scale);
+        Layout::for_each(cols, [&](int item, Index column) { sum(item, column) *= factor; });
+        reference = found[r];
+      }
+      const Scalar* const row = call.scores.row(first + r);
+      Layout::for_each(cols, [&](int item, Index column) {
+        const A value = Layout::template entry<Scalar, A>(row, values[r], item, column);
+        sum(item, column) += scaled_exponential(value, reference, call.scale);
+      });
+    }
+  }
+  if constexpr (Layout::Packs > 0) Layout::store(memory, cols, [&](int item, Index) { return registers[item]; });
+  if (threadIdx.x == 0) {
+    call.block_maxima[blockIdx.x] = finite ? reference : std::numeric_limits<A>::quiet_NaN();
+    call.block_minima[blockIdx.x] = minimum;
+  }
+}
+
+/// Where scores of this range are worked with; raises the fault if nowhere.
+template <class Scalar, class A>
+__device__ CodesDomain choose_domain(const CodesCall<Scalar>& call, A minimum, A maximum, bool finite, bool report) {
+  int fault = 0;
+  CodesDomain domain = CodesDomain::log;
+  const double span = (static_cast<double>(maximum) - static_cast<double>(minimum)) / call.epsilon;
+  if (!finite)
+    fault = bad_scores;
+  else if (call.log_only)
+    domain = CodesDomain::log;
+  else if (span <= call.certain_span)
+    domain = CodesDomain::scaling;
+  else if (span <= call.largest_span)
+    domain = CodesDomain::wide_scaling;
+  else if (call.scaling_only)
+    fault = bad_span;
+  if (fault == 0) return domain;
+  if (report) atomicOr(call.faults, fault);
+  return CodesDomain::none;
+}
+
+inline constexpr int column_slices = 8;  // threads that share the blocks' sums of a column
+
+/// The sums of the columns over all blocks; after codes_first, which its `first` says, the state of the call as well.
+template <class Scalar>
+__global__ void __launch_bounds__(column_slices* warp_threads)
+    codes_columns(CodesCall<Scalar> call, Index blocks, bool first) {
+  using A = Accumulator<Scalar>;
+  __shared__ BlockScratch<A, 3> scratch;
+  __shared__ double slices[column_slices][warp_threads];
+  const int thread = static_cast<int>(threadIdx.x);
+  CodesState<A> state;
+  if (first) {
+    int turn = 0;
+    A found[3] = {std::numeric_limits<A>::lowest(), std::numeric_limits<A>::lowest(), A(0)};
+    for (Index b = thread; b < blocks; b += blockDim.x) {
+      const A maximum = call.block_maxima[b], minimum = call.block_minima[b];
+      found[0] = maximum > found[0] ? maximum : found[0];
+      found[1] = -minimum > found[1] ? -minimum : found[1];
+      if (maximum != maximum) found[2] = A(1);
+    }
+    reduce_block(found, CudaMaximum(), scratch, turn);
+    const bool reports = blockIdx.x == 0 && thread == 0;
+    state = {found[0], choose_domain(call, -found[1], found[0], found[2] == A(0), reports)};
+    if (reports) *call.state = state;
+  } else {
+    state = *call.state;
+  }
+  if (state.domain == CodesDomain::log || state.domain == CodesDomain::none) return;
+
+  const Index cols = call.scores.cols, column = static_cast<Index>(blockIdx.x) * warp_threads + thread % warp_threads;
+  const int slice = thread / warp_threads;
+  const bool narrow = first || state.domain == CodesDomain::scaling;
+  double sum = 0;
+  if (column < cols)
+    for (Index b = slice; b < blocks; b += column_slices) {
+      const Index at = b * cols + column;
+      const double part =
+          narrow ? static_cast<double>(reinterpret_cast<const A*>(call.partial_sums)[at]) : call.partial_sums[at];
+      sum += first ? part * static_cast<double>(scaled_exponential(call.block_maxima[b], state.maximum, call.scale))
+                   : part;
+    }
+  slices[slice][thread % warp_threads] = sum;
+  __syncthreads();
+  if (slice != 0 || column >= cols) return;
+  for (int s = 1; s < column_slices; ++s) sum += slices[s][thread % warp_threads];
+  call.column_sums[column] = sum;
+}
+
+/// u_b = (1/B)/sum_k p_bk v_k, and the block's part of sum_b u_b p_bk: one read of the scores.
+template <class Sum, class Layout, class Scalar>
+__device__ void iterate_codes(const CodesCall<Scalar>& call) {
+  using A = Accumulator<Scalar>;
+  constexpr int Rows = Layout::Packs > 0 ? codes_rows : 1;
+  __shared__ BlockScratch<Sum, Rows> scratch;
+  int turn = 0;
+  const Index cols = call.scores.cols, last = call.last_row();
+  Sum registers[Layout::items] = {}, factors[Layout::items];
+  Sum* const memory = call.template partials_of_block<Sum>();
+  Layout::for_each(cols, [&](int item, Index column) {
+    if constexpr (Layout::Packs > 0)
+      factors[item] = call.template factor<Sum>(column);
+    else
+      memory[column] = Sum(0);
+  });
+  for (Index first = call.first_row(); first < last; first += Rows) {
+    A values[Rows][Layout::items];
+    Sum sums[Rows];
+    const auto exponential = [&](int r, int item, Index column) {
+      const A value = Layout::template entry<Scalar, A>(call.scores.row(first + r), values[r], item, column);
+      return scaled_exponential(value, call.row_maxima[first + r], call.scale);
+    };
+    for (int r = 0; r < Rows; ++r) {
+      sums[r] = Sum(0);
+      if (first + r >= last) continue;
+      Layout::load(call.scores.row(first + r), cols, values[r]);
+      Layout::for_each(cols, [&](int item, Index column) {
+        const A p = exponential(r, item, column);
+        if constexpr (Layout::Packs > 0) {
+          values[r][item] = p;
+          sums[r] += static_cast<Sum>(p) * factors[item];
+        } else {
+          sums[r] += static_cast<Sum>(p) * call.template factor<Sum>(column);
+        }
+      });
+    }
+    reduce_block(sums, CudaAdd(), scratch, turn);
+    for (int r = 0; r < Rows; ++r) {
+      if (first + r >= last) continue;
+      const Sum u = Sum(1) / (static_cast<Sum>(call.samples) * sums[r]);
+      Layout::for_each(cols, [&](int item, Index column) {
+        if constexpr (Layout::Packs > 0)
+          registers[item] += u * static_cast<Sum>(values[r][item]);
+        else
+          memory[column] += u * static_cast<Sum>(exponential(r, item, column));
+      });
+    }
+  }
+  if constexpr (Layout::Packs > 0) Layout::store(memory, cols, [&](int item, Index) { return registers[item]; });
+}
+
+template <class Layout, class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_iterate(CodesCall<Scalar> call) {
+  const CodesDomain domain = call.state->domain;
+  if (domain == CodesDomain::scaling)
+    iterate_codes<Accumulator<Scalar>, Layout>(call);
+  else if (domain == CodesDomain::wide_scaling)
+    iterate_codes<double, Layout>(call);
+}
+
+/// The column where a row of codes is largest, the first if there are several; the same in each thread of the block.
+template <class Layout, class Sum, class Value>
+__device__ Index largest_column(Index cols, Value value, BlockScratch<Sum, 1>& scratch,
+                                BlockScratch<long long, 1>& places, int& turn) {
+  Sum largest[1] = {std::numeric_limits<Sum>::lowest()};
+  Layout::for_each(cols, [&](int item, Index column) {
+    const Sum found = static_cast<Sum>(value(item, column));
+    if (found > largest[0]) largest[0] = found;
+  });
+  reduce_block(largest, CudaMaximum(), scratch, turn);
+  long long place[1] = {std::numeric_limits<long long>::lowest()};  // negated: the largest is the first
+  Layout::for_each(cols, [&](int item, Index column) {
+    if (static_cast<Sum>(value(item, column)) == largest[0] && -static_cast<long long>(column) > place[0])
+      place[0] = -static_cast<long long>(column);
+  });
+  int turn_of_places = 0;
+  __syncthreads();  // the places of an earlier row have been read
+  reduce_block(place, CudaMaximum(), places, turn_of_places);
+  return static_cast<Index>(-place[0]);
+}
+
+/// What is asked to be known of a row of codes: `code(item, column)`, and as they are `stored(item, column)`. Returns
+/// the column of the largest.
+template <class Layout, class Sum, class Code, class Stored>
+__device__ Index note_codes(const CodesStatistics& statistics, Index row, Index cols, Code code, Stored stored,
+                            BlockScratch<Sum, 1>& scratch, BlockScratch<long long, 1>& places, int& turn) {
+  const Index largest = largest_column<Layout, Sum>(cols, stored, scratch, places, turn);
+  if (statistics.used == nullptr) return largest;
+  Sum entropy[1] = {Sum(0)};
+  Layout::for_each(cols, [&](int item, Index column) {
+    const auto q = static_cast<Sum>(code(item, column));
+    if (q > Sum(0)) entropy[0] -= q * std::log(q);
+  });
+  reduce_block(entropy, CudaAdd(), scratch, turn);
+  if (threadIdx.x == 0) {
+    statistics.used[largest] = 1;
+    statistics.row_entropies[row] = static_cast<double>(entropy[0]);
+  }
+  return largest;
+}
+
+/// Writes a row of codes `code(item, column)`, made hard where that is asked for, and what is asked to be known of it.
+template <class Layout, class Sum, class Scalar, class Code>
+__device__ void store_codes(const CodesCall<Scalar>& call, Index row, Code code, BlockScratch<Sum, 1>& scratch,
+                            BlockScratch<long long, 1>& places, int& turn) {
+  using A = Accumulator<Scalar>;
+  const Index cols = call.scores.cols;
+  Scalar* const out = call.out.row(row);
+  if (call.hard || call.statistics.used != nullptr) {
+    // As it is stored: which code is the largest is a question of those.
+    const auto stored = [&](int item, Index column) {
+      return static_cast<A>(static_cast<Scalar>(static_cast<A>(code(item, column))));
+    };
+    const Index largest = note_codes<Layout, Sum>(call.statistics, row, cols, code, stored, scratch, places, turn);
+    if (call.hard) {
+      if (call.statistics.used != nullptr && threadIdx.x == 0) call.statistics.row_entropies[row] = 0;
+      Layout::store(out, cols, [&](int, Index column) { return column == largest ? A(1) : A(0); });
+      return;
+    }
+  }
+  Layout::store(out, cols, [&](int item, Index column) { return static_cast<A>(code(item, column)); });
+}
+
+/// q_bk = p_bk v_k / sum_k p_bk v_k for the rows of `out`: one read of the scores, one write.
+template <class Sum, class Layout, class Scalar>
+__device__ void finish_codes(const CodesCall<Scalar>& call) {
+  using A = Accumulator<Scalar>;
+  __shared__ BlockScratch<Sum, 1> scratch;
+  __shared__ BlockScratch<long long, 1> places;
+  int turn = 0;
+  const Index cols = call.scores.cols, skipped = call.scores.rows - call.out.rows;
+  Sum factors[Layout::items];
+  if constexpr (Layout::Packs > 0)
+    Layout::for_each(cols, [&](int item, Index column) { factors[item] = call.template factor<Sum>(column); });
+  for (Index row = blockIdx.x; row < call.out.rows; row += gridDim.x) {
+    const Scalar* const scores = call.scores.row(skipped + row);
+    const A maximum = call.row_maxima[skipped + row];
+    A values[Layout::items];
+    Layout::load(scores, cols, values);
+    const auto product = [&](int item, Index column) {
+      const A value = Layout::template entry<Scalar, A>(scores, values, item, column);
+      const Sum p = static_cast<Sum>(scaled_exponential(value, maximum, call.scale));
+      if constexpr (Layout::Packs > 0)
+        return p * factors[item];
+      else
+        return p * call.template factor<Sum>(column);
+    };
+    Sum sum[1] = {Sum(0)}, products[Layout::items];
+    Layout::for_each(cols, [&](int item, Index column) {
+      products[item] = product(item, column);
+      sum[0] += products[item];
+    });
+    reduce_block(sum, CudaAdd(), scratch, turn);
+    const Sum inverse = Sum(1) / sum[0];
+    const auto code = [&](int item, Index column) {
+      if constexpr (Layout::Packs > 0)
+        return products[item] * inverse;
+      else
+        return product(item, column) * inverse;
+    };
+    store_codes<Layout, Sum>(call, row, code, scratch, places, turn);
+  }
+}
+
+template <class Layout, class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_finish(CodesCall<Scalar> call) {
+  const CodesDomain domain = call.state->domain;
+  if (domain == CodesDomain::scaling)
+    finish_codes<Accumulator<Scalar>, Layout>(call);
+  else if (domain == CodesDomain::wide_scaling)
+    finish_codes<double, Layout>(call);
+}
+
+}  // namespace swav::detail

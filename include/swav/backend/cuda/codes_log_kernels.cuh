@@ -1,0 +1,117 @@
+// The kernels of SwAV's codes in the log domain, for what the scaling domain cannot hold. In: scores in the GPU's
+// memory. Out: potentials in units of epsilon, and codes. They do nothing where the call is in another domain, so that
+// they can be enqueued before that is known.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "swav/backend/cuda/codes_kernels.cuh"
+#include "swav/sinkhorn/exponents.hpp"
+
+namespace swav::detail {
+
+/// A call's potentials; all sums are in double.
+struct LogCodes {
+  double* row_potentials;     // [rows], f
+  double* column_potentials;  // [K], g
+  LogSum<double>* partials;   // [blocks x K]
+};
+
+/// x = (s - max S)/epsilon, kept so far inside the range that sums of it with potentials stay finite.
+template <class Scalar>
+__device__ double score_exponent(const CodesCall<Scalar>& call, double maximum, Index row, Index column) {
+  constexpr double lowest = std::numeric_limits<double>::lowest() / 16;
+  const double score = static_cast<double>(static_cast<Accumulator<Scalar>>(call.scores(row, column)));
+  const double exponent = (score - maximum) / call.epsilon;
+  return exponent > lowest ? exponent : lowest;
+}
+
+/// sum_k exp(exponent(k)), the same in each thread of the block.
+template <class Exponent>
+__device__ LogSum<double> log_sum_of_row(Index cols, Exponent exponent, BlockScratch<double, 1>& scratch, int& turn) {
+  double largest[1] = {-std::numeric_limits<double>::infinity()}, sum[1] = {0};
+  for (Index k = threadIdx.x; k < cols; k += blockDim.x) {
+    const double found = exponent(k);
+    if (found > largest[0]) largest[0] = found;
+  }
+  reduce_block(largest, CudaMaximum(), scratch, turn);
+  for (Index k = threadIdx.x; k < cols; k += blockDim.x) sum[0] += std::exp(exponent(k) - largest[0]);
+  reduce_block(sum, CudaAdd(), scratch, turn);
+  return {largest[0], sum[0]};
+}
+
+__device__ inline void add_exponential(LogSum<double>& to, double largest, double sum) {
+  if (sum == 0) return;
+  if (to.sum == 0) {
+    to = {largest, sum};
+  } else if (largest > to.largest) {
+    to = {largest, to.sum * std::exp(to.largest - largest) + sum};
+  } else {
+    to.sum += sum * std::exp(largest - to.largest);
+  }
+}
+
+/// f_b = -log B - logsumexp_k(x_bk + g_k), or 0 at first, and the block's part of sum_b exp(x_bk + f_b).
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads)
+    codes_log_iterate(CodesCall<Scalar> call, LogCodes log, bool first) {
+  __shared__ BlockScratch<double, 1> scratch;
+  int turn = 0;
+  if (call.state->domain != CodesDomain::log) return;
+  const double maximum = static_cast<double>(call.state->maximum);
+  const Index cols = call.scores.cols, begin = call.first_row(), end = call.last_row();
+  for (Index row = begin; row < end; ++row) {
+    double potential = 0;
+    if (!first) {
+      const auto exponent = [&](Index k) { return score_exponent(call, maximum, row, k) + log.column_potentials[k]; };
+      const LogSum<double> found = log_sum_of_row(cols, exponent, scratch, turn);
+      potential = -std::log(static_cast<double>(call.samples)) - (found.largest + std::log(found.sum));
+    }
+    if (threadIdx.x == 0) log.row_potentials[row] = potential;
+  }
+  __syncthreads();
+  for (Index k = threadIdx.x; k < cols; k += blockDim.x) {
+    LogSum<double> sum{0, 0};
+    for (Index row = begin; row < end; ++row)
+      add_exponential(sum, score_exponent(call, maximum, row, k) + log.row_potentials[row], 1);
+    log.partials[static_cast<Index>(blockIdx.x) * cols + k] = sum;
+  }
+}
+
+/// g_k = log mass_k - log of column k's sum.
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads)
+    codes_log_columns(CodesCall<Scalar> call, LogCodes log, Index blocks) {
+  if (call.state->domain != CodesDomain::log) return;
+  const Index cols = call.scores.cols, k = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (k >= cols) return;
+  LogSum<double> sum{0, 0};
+  for (Index b = 0; b < blocks; ++b) {
+    const LogSum<double> part = log.partials[b * cols + k];
+    add_exponential(sum, part.largest, part.sum);
+  }
+  log.column_potentials[k] = std::log(static_cast<double>(call.mass(k))) - (sum.largest + std::log(sum.sum));
+}
+
+/// q_bk = softmax_k(x_bk + g_k) for the rows of `out`.
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_log_finish(CodesCall<Scalar> call, LogCodes log) {
+  __shared__ BlockScratch<double, 1> scratch;
+  __shared__ BlockScratch<long long, 1> places;
+  int turn = 0;
+  if (call.state->domain != CodesDomain::log) return;
+  const double maximum = static_cast<double>(call.state->maximum);
+  const Index cols = call.scores.cols, skipped = call.scores.rows - call.out.rows;
+  for (Index row = blockIdx.x; row < call.out.rows; row += gridDim.x) {
+    const auto exponent = [&](Index k) {
+      return score_exponent(call, maximum, skipped + row, k) + log.column_potentials[k];
+    };
+    const LogSum<double> found = log_sum_of_row(cols, exponent, scratch, turn);
+    const double inverse = 1 / found.sum;
+    const auto code = [&](int, Index k) { return std::exp(exponent(k) - found.largest) * inverse; };
+    store_codes<RowLayout<1, 0>, double>(call, row, code, scratch, places, turn);
+  }
+}
+
+}  // namespace swav::detail

@@ -1,0 +1,286 @@
+// The CUDA device. In: a stream. Out: buffers and the owning matrix in the GPU's memory, and what kernels are launched
+// with.
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "swav/backend/cuda/error.cuh"
+#include "swav/core/matrix_view.hpp"
+
+namespace swav {
+
+/// Uninitialised storage in the GPU's memory that only ever grows, from cudaMalloc.
+template <class T>
+class CudaBuffer {
+ public:
+  CudaBuffer() = default;
+  CudaBuffer(CudaBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
+  CudaBuffer& operator=(CudaBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(capacity_, other.capacity_);
+    return *this;
+  }
+  ~CudaBuffer() { cudaFree(data_); }
+
+  /// Storage for at least `count` elements; allocates only when more than ever before is asked for, and then the old
+  /// contents are lost. Not while a stream is captured.
+  T* reserve(Index count) {
+    if (count > capacity_) {
+      cudaFree(std::exchange(data_, nullptr));
+      capacity_ = 0;
+      data_ = detail::allocate_cuda<T>(static_cast<std::size_t>(count));
+      capacity_ = count;
+    }
+    return data_;
+  }
+  [[nodiscard]] T* data() const { return data_; }
+
+ private:
+  T* data_ = nullptr;
+  Index capacity_ = 0;
+};
+
+namespace detail {
+
+/// Copies a matrix between or within the host's and the GPU's memory; waits for all work on the GPU, before and after.
+template <class T>
+void copy_rows(MatrixView<const T> from, MatrixView<T> to, cudaMemcpyKind kind) {
+  if (from.size() == 0) return;
+  const auto bytes = [](Index count) { return static_cast<std::size_t>(count) * sizeof(T); };
+  check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  check_cuda(cudaMemcpy2D(to.data, bytes(to.stride), from.data, bytes(from.stride), bytes(from.cols),
+                          static_cast<std::size_t>(from.rows), kind),
+             "cudaMemcpy2D");
+  check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+}
+
+}  // namespace detail
+
+/// The owning dense row-major matrix in the GPU's memory. Converts to a MatrixView of that memory.
+template <class T>
+class CudaMatrix {
+ public:
+  static constexpr bool IsRowMajor = true;
+
+  CudaMatrix() = default;
+  CudaMatrix(CudaMatrix&&) noexcept = default;
+  CudaMatrix& operator=(CudaMatrix&&) noexcept = default;
+  /// A copy; waits for all work on the GPU, before and after.
+  CudaMatrix(const CudaMatrix& other) : CudaMatrix(other.rows_, other.cols_) {
+    detail::copy_rows(MatrixView<const T>(other), MatrixView<T>(*this), cudaMemcpyDeviceToDevice);
+  }
+  CudaMatrix& operator=(const CudaMatrix& other) { return *this = CudaMatrix(other); }
+  /// Uninitialised.
+  CudaMatrix(Index rows, Index cols) : rows_(rows), cols_(cols) { buffer_.reserve(rows * cols); }
+  /// A copy of host memory, complete when this returns.
+  explicit CudaMatrix(MatrixView<const T> host) : CudaMatrix(host.rows, host.cols) { copy_from(host); }
+
+  /// From host memory of this shape; waits for all work on the GPU, before and after.
+  void copy_from(MatrixView<const T> host) {
+    check_shape("copy_from", host.rows, host.cols);
+    detail::copy_rows(host, MatrixView<T>(*this), cudaMemcpyHostToDevice);
+  }
+  /// To host memory of this shape; waits for all work on the GPU.
+  void copy_to(MatrixView<T> host) const {
+    check_shape("copy_to", host.rows, host.cols);
+    detail::copy_rows(MatrixView<const T>(*this), host, cudaMemcpyDeviceToHost);
+  }
+
+  [[nodiscard]] Index rows() const { return rows_; }
+  [[nodiscard]] Index cols() const { return cols_; }
+  [[nodiscard]] Index size() const { return rows_ * cols_; }
+  [[nodiscard]] T* data() { return buffer_.data(); }
+  [[nodiscard]] const T* data() const { return buffer_.data(); }
+  [[nodiscard]] Index innerStride() const { return 1; }
+  [[nodiscard]] Index outerStride() const { return cols_; }
+
+ private:
+  void check_shape(const char* call, Index rows, Index cols) const {
+    detail::require(rows == rows_ && cols == cols_, "CudaMatrix::", call, ": host memory of shape ", rows, " x ", cols,
+                    " found, ", rows_, " x ", cols_, " wanted");
+  }
+
+  CudaBuffer<T> buffer_;
+  Index rows_ = 0, cols_ = 0;
+};
+
+/// How products of floats are made.
+/// - full: float's own digits.
+/// - tf32: on tensor cores, with 11 of the digits, where the GPU has them.
+enum class CudaProducts { full, tf32 };
+
+namespace detail {
+
+/// What can be wrong with data that only the GPU sees; a bit each.
+enum CudaFault : int { bad_scores = 1, bad_span = 2, bad_embeddings = 4, bad_prototypes = 8, bad_bank = 16 };
+
+/// Specialised, with make(stream), for devices that work on a CUDA stream without being a CudaDevice.
+template <class Device>
+struct FromStream;
+
+[[nodiscard]] inline const char* fault_message(int faults) {
+  if (faults & bad_embeddings)
+    return "SwappedPredictionLoss: embeddings with a NaN or infinite entry found, finite values wanted";
+  if (faults & bad_prototypes)
+    return "SwappedPredictionLoss: prototypes with a NaN or infinite entry found, finite values wanted";
+  if (faults & bad_bank) return "PrototypeBank: a NaN or infinite entry found, finite prototypes wanted";
+  if (faults & bad_scores) return "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted";
+  return "Sinkhorn: (max - min)/epsilon of the scores beyond the scaling domain's range found, a larger epsilon or "
+         "Stabilization::automatic wanted";
+}
+
+}  // namespace detail
+
+template <class T>
+class CudaValue;
+
+/// A GPU and a stream of work on it. Components enqueue their work on the stream and return without waiting for it:
+/// what they were given must stay until the stream is done with it, and bad values in it are found on the GPU, where
+/// they leave the results as they were and are reported by synchronize(). After a first call of a shape, components
+/// allocate nothing, and their calls can be captured in a graph. Copies of a device share stream and resources.
+///
+/// Throws CudaError where there is no GPU. Objects that share a device are not for several threads at once; devices
+/// with streams of their own are independent.
+class CudaDevice {
+ public:
+  template <class T>
+  using Buffer = CudaBuffer<T>;
+  template <class T>
+  using Matrix = CudaMatrix<T>;
+  template <class T>
+  using Value = CudaValue<T>;
+
+  /// On the default stream.
+  CudaDevice() : CudaDevice(nullptr) {}
+  /// `stream` belongs to the caller and must outlive the device.
+  explicit CudaDevice(cudaStream_t stream, CudaProducts products = CudaProducts::full)
+      : resources_(std::make_shared<Resources>(stream, products)) {}
+
+  template <class Other>
+  requires requires(cudaStream_t stream) { detail::FromStream<Other>::make(stream); }
+  operator Other() const { return detail::FromStream<Other>::make(stream()); }
+
+  [[nodiscard]] cudaStream_t stream() const { return resources_->stream; }
+  [[nodiscard]] CudaProducts products() const { return resources_->products; }
+  [[nodiscard]] int multiprocessors() const { return resources_->multiprocessors; }
+  /// Device memory, in which kernels set the bits of detail::CudaFault.
+  [[nodiscard]] int* faults() const { return resources_->faults; }
+
+  /// cuBLAS on this stream, with a workspace of its own, so that captured calls ask for no memory.
+  [[nodiscard]] cublasHandle_t cublas() const {
+    Resources& r = *resources_;
+    if (r.cublas == nullptr) {
+      constexpr std::size_t bytes = std::size_t{32} << 20;  // what cuBLAS takes on Hopper
+      r.cublas_workspace = detail::allocate_cuda<char>(bytes);
+      detail::check_cublas(cublasCreate(&r.cublas), "cublasCreate");
+      detail::check_cublas(cublasSetStream(r.cublas, r.stream), "cublasSetStream");
+      detail::check_cublas(cublasSetWorkspace(r.cublas, r.cublas_workspace, bytes), "cublasSetWorkspace");
+    }
+    return r.cublas;
+  }
+
+  /// Waits for the stream. Throws InvalidInput when a call since the last synchronize() met values that it could not
+  /// work with, CudaError when the GPU failed.
+  void synchronize() const {
+    Resources& r = *resources_;
+    detail::check_cuda(cudaMemcpyAsync(r.seen, r.faults, sizeof(int), cudaMemcpyDeviceToHost, r.stream),
+                       "cudaMemcpyAsync");
+    detail::check_cuda(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+    if (*r.seen == 0) return;
+    detail::check_cuda(cudaMemsetAsync(r.faults, 0, sizeof(int), r.stream), "cudaMemsetAsync");
+    throw InvalidInput(detail::fault_message(*r.seen));
+  }
+
+ private:
+  struct Resources {
+    Resources(cudaStream_t on, CudaProducts how) : stream(on), products(how) {
+      int number = 0;
+      detail::check_cuda(cudaGetDevice(&number), "CudaDevice: cudaGetDevice");
+      detail::check_cuda(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, number),
+                         "cudaDeviceGetAttribute");
+      detail::check_cuda(cudaMallocHost(&seen, sizeof(int)), "cudaMallocHost");
+      faults = detail::allocate_cuda<int>(1);
+      detail::check_cuda(cudaMemsetAsync(faults, 0, sizeof(int), stream), "cudaMemsetAsync");
+    }
+    Resources(const Resources&) = delete;
+    ~Resources() {
+      if (cublas != nullptr) cublasDestroy(cublas);
+      cudaFree(cublas_workspace);
+      cudaFree(faults);
+      cudaFreeHost(seen);
+    }
+
+    cudaStream_t stream;
+    CudaProducts products;
+    int multiprocessors = 0;
+    int* faults = nullptr;
+    int* seen = nullptr;  // pinned
+    cublasHandle_t cublas = nullptr;
+    char* cublas_workspace = nullptr;
+  };
+
+  std::shared_ptr<Resources> resources_;
+};
+
+/// A number that the GPU writes to the host's memory. Reading it synchronizes the device, and throws what that throws.
+/// A copy reads.
+template <class T>
+class CudaValue {
+ public:
+  CudaValue(T known = {}) : known_(known) {}
+  CudaValue(CudaValue&&) noexcept = default;
+  CudaValue& operator=(CudaValue&&) noexcept = default;
+  CudaValue(const CudaValue& other) : known_(other) {}
+  CudaValue& operator=(const CudaValue& other) { return *this = CudaValue(other); }
+
+  operator T() const {
+    if (slot_ == nullptr) return known_;
+    device_->synchronize();
+    return *slot_;
+  }
+
+  /// Where kernels on the device's stream write it; allocated by the first call.
+  T* slot(const CudaDevice& device) {
+    device_ = device;
+    if (slot_ == nullptr) {
+      T* pinned = nullptr;
+      detail::check_cuda(cudaMallocHost(&pinned, sizeof(T)), "cudaMallocHost");
+      *pinned = known_;
+      slot_.reset(pinned);
+    }
+    return slot_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(T* pinned) const { cudaFreeHost(pinned); }
+  };
+
+  std::unique_ptr<T, Free> slot_;
+  std::optional<CudaDevice> device_;
+  T known_;
+};
+
+namespace detail {
+
+/// Enqueues a kernel on the device's stream.
+template <class... Parameters, class... Arguments>
+void launch(const CudaDevice& device, Index blocks, int threads, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  if (blocks == 0) return;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.stream = device.stream();
+  check_cuda(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...),
+             "cudaLaunchKernelEx");
+}
+
+}  // namespace detail
+}  // namespace swav

@@ -1,0 +1,283 @@
+// The swapped-prediction loss on the GPU. In: row-major memory of the GPU. Out: the same. All of a step is enqueued at
+// once. Since a row of codes sums to 1, they enter by products with the prototypes and with sums of embeddings alone,
+// once for all views that share them, and what is left of a view is its softmax (docs/mathematics.md). Scores exist for
+// a block of rows that stays in the GPU's cache.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "swav/backend/cuda/codes.cuh"
+#include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/loss_kernels.cuh"
+#include "swav/backend/cuda/product.cuh"
+#include "swav/backend/cuda/row_passes.cuh"
+#include "swav/backend/cuda/scalar.cuh"
+#include "swav/loss/basic_work.hpp"
+
+namespace swav::detail {
+
+/// Work, a head: |A| products of B x K x D for the codes' scores, 2 |A| with the codes, and 3 V with the softmax (a
+/// value alone: 2 |A| + V). Memory: |A| B K codes and a block of rows of scores, both of 16 bits for 16-bit scalars.
+template <class Scalar>
+class LossWork<Scalar, CudaDevice> {
+  using P = typename ProductScalar<Scalar>::type;
+  using A = Accumulator<P>;
+  using Bank = PrototypeBank<Scalar, CudaDevice>;
+  using Step = SwappedPredictionStep<Scalar, CudaDevice>;
+  using Source = CodeSource<Scalar, CudaDevice>;
+  using Codes = ViewCodes<Scalar, CudaDevice>;
+  using Queue = EmbeddingQueue<Scalar, CudaDevice>;
+  using Rows = RowPasses<CudaDevice>;
+
+ public:
+  LossWork(const SwappedPredictionOptions& options, const CudaDevice& device)
+      : device_(device), sinkhorn_(options.sinkhorn, device) {}
+
+  void set_epsilon(double epsilon) { sinkhorn_.set_epsilon(epsilon); }
+
+  template <class Shape>
+  void step(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views,
+            Step& step, const Source& source, Shape shape) {
+    shape();
+    run(options, z, bank, views, step, source, true);
+  }
+
+  /// Waits for the value.
+  double value(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views) {
+    run(options, z, bank, views, value_, {}, false);
+    return value_.value;
+  }
+
+  template <class Shape>
+  void codes(const SwappedPredictionOptions& options, MatrixView<const Scalar> embeddings, const Bank& bank,
+             Index samples, Codes& codes, Queue* queue, Shape shape) {
+    shape();
+    const Index views = embeddings.rows / samples;
+    const Call call = describe(options, samples, views, bank);
+    const MatrixView<P> z = prepare(embeddings, options.embeddings == Embeddings::raw, code_z_, bad_embeddings).unit;
+    const MatrixView<P> c =
+        prepare(bank.weights(), options.prototypes == Prototypes::raw, code_c_, bad_prototypes).unit;
+    const MatrixView<P> all = reserve_codes(call, bank);
+    const CodesStatistics statistics = reserve_statistics(call, bank);
+    for (std::size_t head = 0; head < codes.heads.size(); ++head) {
+      const MatrixView<P> head_codes(all.data, all.rows, bank.head_prototypes()[head]);
+      compute_codes(options, call, z, rows_of_head(c, bank, head), queue, head_codes, statistics);
+      Rows::convert(device_, MatrixView<const P>(head_codes), MatrixView<A>(codes.heads[head]));
+    }
+    push(call, z, queue, options);
+  }
+
+ private:
+  using Call = LossCall<A>;
+
+  struct Prepared {
+    MatrixView<P> unit;
+    A* norms;  // null where the rows are used as they are
+  };
+  struct PreparedMemory {
+    CudaBuffer<P> unit;
+    CudaBuffer<A> norms;
+  };
+
+  /// The rows of scores that exist at once take no more than this, if one row does.
+  static constexpr Index block_bytes = Index{32} << 20;
+
+  void run(const SwappedPredictionOptions& options, MatrixView<const Scalar> embeddings, const Bank& bank, Index views,
+           Step& step, const Source& source, bool gradients) {
+    const Index rows = embeddings.rows, d = embeddings.cols;
+    Call call = describe(options, rows / views, views, bank);
+    if (source.codes != nullptr && source.codes->of_samples) predict_in_all_views(call, bank);
+    const bool raw_z = options.embeddings == Embeddings::raw, raw_c = options.prototypes == Prototypes::raw;
+    const Prepared z = prepare(embeddings, raw_z, z_, bad_embeddings);
+    const Prepared c = prepare(bank.weights(), raw_c, c_, bad_prototypes);
+    const MatrixView<P> code_z =
+        source.embeddings.data == nullptr ? z.unit : prepare(source.embeddings, raw_z, code_z_, bad_embeddings).unit;
+    const MatrixView<P> code_c =
+        source.bank == nullptr ? c.unit : prepare(source.bank->weights(), raw_c, code_c_, bad_prototypes).unit;
+
+    const MatrixView<P> all_codes = reserve_codes(call, bank);
+    const CodesStatistics statistics = reserve_statistics(call, bank);
+    const MatrixView<A> targets(targets_.reserve(all_codes.rows * d), all_codes.rows, d);
+    const MatrixView<A> sums(prototype_sums_.reserve(gradients ? c.unit.size() : 0), c.unit.rows, d);
+    const MatrixView<A> softmax_gradient(softmax_gradient_.reserve(gradients ? rows * d : 0), rows, d);
+    const MatrixView<P> others(other_views_.reserve(gradients ? targets.size() : 0), targets.rows, d);
+    if (gradients)
+      launch(device_, warp_row_blocks(others.rows), row_block_threads, sum_other_views<P>, call, z.unit, others);
+
+    const A weight = call.pair_weight * call.inverse_temperature;
+    for (std::size_t head = 0; head < bank.head_prototypes().size(); ++head) {
+      const MatrixView<P> head_c = rows_of_head(c.unit, bank, head);
+      const MatrixView<P> codes(all_codes.data, all_codes.rows, head_c.rows);
+      const CodesStatistics of_head{statistics.row_entropies + static_cast<Index>(head) * codes.rows,
+                                    statistics.used + bank.head_first(head)};
+      if (source.codes != nullptr)
+        take_codes(call, source, head, codes, of_head);
+      else
+        compute_codes(options, call, code_z, rows_of_head(code_c, bank, head), source.queue, codes, of_head);
+      multiply<P>(device_, A(1), codes, false, head_c, false, A(head > 0), targets);
+      const MatrixView<A> head_sums = sums.middle_rows(bank.head_first(head), gradients ? head_c.rows : 0);
+      if (gradients) multiply<P>(device_, -weight, codes, true, others, false, A(0), head_sums);
+      predict(call, z.unit, head_c, head_sums, softmax_gradient, gradients, head > 0);
+    }
+    finish(call, z, c, step, statistics, gradients, static_cast<Index>(bank.head_prototypes().size()));
+    push(call, code_z, source.queue, options);
+  }
+
+  /// From sums over all heads to the step.
+  void finish(const Call& call, const Prepared& z, const Prepared& c, Step& step, const CodesStatistics& statistics,
+              bool gradients, Index heads) {
+    const MatrixView<Scalar> grad_z = gradients ? MatrixView<Scalar>(step.grad_embeddings) : MatrixView<Scalar>{};
+    double* const values = values_.reserve(z.unit.rows);
+    launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish_rows<Scalar, P>, call, z.unit, z.norms,
+           targets_.data(), softmax_gradient_.data(), log_sums_.data(), grad_z, values);
+    if (gradients)
+      launch(device_, warp_row_blocks(c.unit.rows), row_block_threads, finish_prototypes<Scalar, P>, c.unit, c.norms,
+             prototype_sums_.data(), MatrixView<Scalar>(step.grad_prototypes), device_.faults());
+    launch(device_, 1, most_row_threads, sum_loss<A>, call.pair_weight, values, z.unit.rows, statistics.row_entropies,
+           heads * call.assigned_count * call.samples, statistics.used, c.unit.rows, device_.faults(),
+           step.value.slot(device_), step.codes_entropy.slot(device_), step.prototypes_used.slot(device_));
+  }
+
+  Call describe(const SwappedPredictionOptions& options, Index samples, Index views, const Bank& bank) const {
+    Call call{};
+    call.views = views;
+    call.samples = samples;
+    call.inverse_temperature = static_cast<A>(1.0 / options.temperature);
+    const auto assigned = options.crops_for_assign.size();
+    require(assigned <= most_assigned, "SwappedPredictionOptions.crops_for_assign: ", assigned,
+            " views found, at most ", most_assigned, " wanted on a GPU");
+    call.assigned_count = static_cast<int>(assigned);
+    std::copy(options.crops_for_assign.begin(), options.crops_for_assign.end(), call.assigned);
+    const double pairs = static_cast<double>(assigned) * static_cast<double>(views - 1) * static_cast<double>(samples);
+    call.pair_weight = static_cast<A>(1.0 / (pairs * static_cast<double>(bank.head_prototypes().size())));
+    call.faults = device_.faults();
+    return call;
+  }
+
+  // As if codes were of a view that is not among those that predict.
+  static void predict_in_all_views(Call& call, const Bank& bank) {
+    call.assigned_count = 1;
+    call.assigned[0] = -1;
+    call.pair_weight = static_cast<A>(
+        1.0 / (static_cast<double>(call.views * call.samples) * static_cast<double>(bank.head_prototypes().size())));
+  }
+
+  Prepared prepare(MatrixView<const Scalar> rows, bool normalize, PreparedMemory& memory, CudaFault fault) {
+    const Prepared result{MatrixView<P>(memory.unit.reserve(rows.size()), rows.rows, rows.cols),
+                          normalize ? memory.norms.reserve(rows.rows) : nullptr};
+    launch(device_, warp_row_blocks(rows.rows), row_block_threads, prepare_rows<Scalar, P>, rows, result.unit,
+           result.norms, normalize, int{fault}, device_.faults());
+    return result;
+  }
+
+  static MatrixView<P> rows_of_head(MatrixView<P> c, const Bank& bank, std::size_t head) {
+    return c.middle_rows(bank.head_first(head), bank.head_prototypes()[head]);
+  }
+
+  // Of one head, the largest.
+  MatrixView<P> reserve_codes(const Call& call, const Bank& bank) {
+    const Index rows = call.assigned_count * call.samples;
+    const Index cols = *std::max_element(bank.head_prototypes().begin(), bank.head_prototypes().end());
+    return {codes_.reserve(rows * cols), rows, cols};
+  }
+
+  CodesStatistics reserve_statistics(const Call& call, const Bank& bank) {
+    const auto heads = static_cast<Index>(bank.head_prototypes().size());
+    const CodesStatistics statistics{row_entropies_.reserve(heads * call.assigned_count * call.samples),
+                                     used_.reserve(bank.prototypes())};
+    check_cuda(cudaMemsetAsync(statistics.used, 0, static_cast<std::size_t>(bank.prototypes()) * sizeof(int),
+                               device_.stream()),
+               "cudaMemsetAsync");
+    return statistics;
+  }
+
+  /// Codes of one head, (|A| B) x K.
+  void compute_codes(const SwappedPredictionOptions& options, const Call& call, MatrixView<P> z, MatrixView<P> c,
+                     const Queue* queue, MatrixView<P> codes, const CodesStatistics& statistics) {
+    // Rows of length 1 have scores in [-1, 1], and a little more by rounding.
+    const bool span_known =
+        options.embeddings == Embeddings::raw && options.prototypes == Prototypes::raw &&
+        2.01 / sinkhorn_.options().epsilon <= CodesSolver<P, CudaDevice, SelfCommunicator>::certain_span();
+    const Index samples = call.samples, queued = queue == nullptr ? 0 : queue->used();
+    for (Index i = 0; i < call.assigned_count; ++i) {
+      const MatrixView<P> out = codes.middle_rows(i * samples, samples);
+      const MatrixView<P> batch = z.middle_rows(call.assigned[i] * samples, samples);
+      const CodesStatistics of_view{statistics.row_entropies + i * samples, statistics.used};
+      if (queued == 0) {
+        multiply<P>(device_, A(1), batch, false, c, true, A(0), out);
+        sinkhorn_.enqueue(out, out, of_view, span_known);
+        continue;
+      }
+      // Room for the full queue, so that nothing is allocated while it fills.
+      P* const memory = stacked_.reserve((queue->length() + samples) * c.rows);
+      const MatrixView<P> stacked(memory, queued + samples, c.rows);
+      const MatrixView<P> rows(queue_rows_.reserve(queue->length() * c.cols), queued, c.cols);
+      Rows::convert(device_, queue->rows(i), rows);
+      multiply<P>(device_, A(1), rows, false, c, true, A(0), stacked.middle_rows(0, queued));
+      multiply<P>(device_, A(1), batch, false, c, true, A(0), stacked.middle_rows(queued, samples));
+      sinkhorn_.enqueue(stacked, out, of_view, span_known);
+    }
+  }
+
+  void take_codes(const Call& call, const Source& source, std::size_t head, MatrixView<P> codes,
+                  const CodesStatistics& statistics) {
+    const MatrixView<const A> all(source.codes->heads[head]);
+    for (Index i = 0; i < call.assigned_count; ++i) {
+      const MatrixView<P> out = codes.middle_rows(i * call.samples, call.samples);
+      const CodesStatistics of_view{statistics.row_entropies + i * call.samples, statistics.used};
+      launch(device_, std::min<Index>(out.rows, 8 * device_.multiprocessors()), threads_for(out.cols), copy_codes<P>,
+             all.middle_rows(i * source.codes->samples + source.first_sample, call.samples), out, of_view,
+             device_.faults());
+    }
+  }
+
+  static int threads_for(Index cols) { return std::min(most_row_threads, static_cast<int>(whole_warps(cols))); }
+
+  /// A queue gets what codes were computed of, unless the step has met what it could not work with.
+  void push(const Call& call, MatrixView<P> z, Queue* queue, const SwappedPredictionOptions& options) {
+    if (queue == nullptr) return;
+    if constexpr (std::is_same_v<P, A>) {
+      queue->push(z, call.samples, options.crops_for_assign);
+    } else {
+      const MatrixView<A> wide(pushed_.reserve(z.size()), z.rows, z.cols);
+      Rows::convert(device_, MatrixView<const P>(z), wide);
+      queue->push(wide, call.samples, options.crops_for_assign);
+    }
+  }
+
+  /// Log-sum-exps of all rows; with gradients, those of the softmax: with respect to z, and added to `sums`. Those of a
+  /// later head are added to what is there.
+  void predict(const Call& call, MatrixView<P> z, MatrixView<P> c, MatrixView<A> sums, MatrixView<A> gradient,
+               bool gradients, bool adds) {
+    const Index most_rows = std::clamp<Index>(block_bytes / (c.rows * static_cast<Index>(sizeof(P))), 1, z.rows);
+    P* const block = block_.reserve(most_rows * c.rows);
+    double* const log_sums = log_sums_.reserve(z.rows);
+    const A weight = call.pair_weight * call.inverse_temperature / static_cast<A>(probability_scale<P>);
+    const RowPlan plan = plan_rows<P>(c.rows, reads_packs(block, c.rows, c.rows));
+    for (Index first = 0; first < z.rows; first += most_rows) {
+      const MatrixView<P> rows = z.middle_rows(first, std::min(most_rows, z.rows - first));
+      const MatrixView<P> scores(block, rows.rows, c.rows);
+      multiply<P>(device_, A(1), rows, false, c, true, A(0), scores);
+      with_layout<P>(plan, [&]<class Layout>(Layout) {
+        launch(device_, std::min<Index>(rows.rows, 8 * device_.multiprocessors()), plan.threads,
+               predict_rows<Layout, P>, call, scores, first, gradients, adds, log_sums);
+      });
+      if (!gradients) continue;
+      multiply<P>(device_, weight, scores, false, c, false, A(adds), gradient.middle_rows(first, rows.rows));
+      multiply<P>(device_, weight, scores, true, rows, false, A(1), sums);
+    }
+  }
+
+  CudaDevice device_;
+  CodesSolver<P, CudaDevice, SelfCommunicator> sinkhorn_;
+  PreparedMemory z_, c_, code_z_, code_c_;
+  CudaBuffer<P> other_views_, codes_, stacked_, queue_rows_, block_;
+  CudaBuffer<A> targets_, softmax_gradient_, prototype_sums_, pushed_;
+  CudaBuffer<double> log_sums_, values_, row_entropies_;
+  CudaBuffer<int> used_;
+  Step value_;  // of value(), without matrices
+};
+
+}  // namespace swav::detail

@@ -1,0 +1,179 @@
+// The kernels of the swapped-prediction loss; the products between them are cuBLAS's. In: rows in the GPU's memory.
+// Out: the same.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "swav/backend/cuda/blocks.cuh"
+#include "swav/backend/cuda/codes_kernels.cuh"
+#include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/row_kernels.cuh"
+#include "swav/backend/cuda/scalar.cuh"
+
+namespace swav::detail {
+
+inline constexpr int most_assigned = 32;  // views whose codes the others predict
+
+/// One call's shapes and constants, by value: a captured call has no host memory to look at.
+template <class A>
+struct LossCall {
+  Index views, samples;
+  A inverse_temperature;
+  A pair_weight;  // c = 1/(|A| (V - 1) B), and over the heads
+  int assigned_count;
+  int assigned[most_assigned];
+  int* faults;
+
+  __device__ int predictions(Index view) const {
+    int count = 0;
+    for (int i = 0; i < assigned_count; ++i) count += assigned[i] != view ? 1 : 0;
+    return count;
+  }
+};
+
+/// What probabilities are stored times: as halves, those of unlikely prototypes would be lost without it.
+template <class Product>
+inline constexpr float probability_scale = sizeof(Product) == 2 ? 1024.f : 1.f;
+
+/// Rows of scores become n_v softmax(s/tau) times probability_scale, in place, and log_sums_r = logsumexp(s_r/tau),
+/// added to what is there where `adds`. The rows are those of the embeddings from `first` on.
+template <class Layout, class Product>
+__global__ void __launch_bounds__(most_row_threads)
+    predict_rows(LossCall<Accumulator<Product>> call, MatrixView<Product> scores, Index first, bool gradients,
+                 bool adds, double* log_sums) {
+  using A = Accumulator<Product>;
+  __shared__ BlockScratch<A, 1> scratch;
+  int turn = 0;
+  const Index cols = scores.cols;
+  for (Index r = blockIdx.x; r < scores.rows; r += gridDim.x) {
+    Product* const row = scores.row(r);
+    A values[Layout::items], largest[1] = {std::numeric_limits<A>::lowest()}, sum[1] = {A(0)};
+    Layout::load(row, cols, values);
+    const auto value = [&](int item, Index column) {
+      return Layout::template entry<Product, A>(row, values, item, column);
+    };
+    Layout::for_each(cols, [&](int item, Index column) {
+      const A score = value(item, column);
+      largest[0] = score > largest[0] ? score : largest[0];
+    });
+    reduce_block(largest, CudaMaximum(), scratch, turn);
+    const A scale = static_cast<A>(1.4426950408889634) * call.inverse_temperature;
+    const auto exponential = [&](int item, Index column) {
+      return std::exp2((value(item, column) - largest[0]) * scale);
+    };
+    Layout::for_each(cols, [&](int item, Index column) {
+      const A e = exponential(item, column);
+      if constexpr (Layout::Packs > 0) values[item] = e;
+      sum[0] += e;
+    });
+    reduce_block(sum, CudaAdd(), scratch, turn);
+    if (threadIdx.x == 0) {
+      const double log_sum = static_cast<double>(largest[0]) * static_cast<double>(call.inverse_temperature) +
+                             std::log(static_cast<double>(sum[0]));
+      log_sums[first + r] = adds ? log_sums[first + r] + log_sum : log_sum;
+      if (!(std::abs(log_sum) <= std::numeric_limits<A>::max())) atomicOr(call.faults, int{bad_embeddings});
+    }
+    if (!gradients) continue;
+    const A factor = static_cast<A>(probability_scale<Product>) *
+                     static_cast<A>(call.predictions((first + r) / call.samples)) / sum[0];
+    Layout::store(row, cols, [&](int item, Index column) {
+      if constexpr (Layout::Packs > 0)
+        return values[item] * factor;
+      else
+        return exponential(item, column) * factor;
+    });
+  }
+}
+
+/// sums_i,b = sum of z_v,b over the views v other than the i-th assigned one.
+template <class Product>
+__global__ void __launch_bounds__(row_block_threads)
+    sum_other_views(LossCall<Accumulator<Product>> call, MatrixView<const Product> z, MatrixView<Product> sums) {
+  using A = Accumulator<Product>;
+  const Index r = warp_row();
+  if (r >= sums.rows) return;
+  const Index sample = r % call.samples, assigned = call.assigned[r / call.samples];
+  for (Index d = warp_lane(); d < sums.cols; d += warp_threads) {
+    A sum = 0;
+    for (Index v = 0; v < call.views; ++v)
+      if (v != assigned) sum += static_cast<A>(z(v * call.samples + sample, d));
+    sums(r, d) = static_cast<Product>(sum);
+  }
+}
+
+/// With t_r the sum of the rows q_i,b C over the codes that row r predicts: values_r = n_v logsumexp_r - t_r . z_r/tau,
+/// and, where there are gradients, those with respect to the embeddings as they were handed in.
+template <class Scalar, class Product>
+__global__ void __launch_bounds__(row_block_threads)
+    finish_rows(LossCall<Accumulator<Product>> call, MatrixView<const Product> z, const Accumulator<Product>* norms,
+                const Accumulator<Product>* targets, const Accumulator<Product>* softmax_gradient,
+                const double* log_sums, MatrixView<Scalar> gradient, double* values) {
+  using A = Accumulator<Product>;
+  const Index r = warp_row();
+  if (r >= z.rows) return;
+  const Index view = r / call.samples, sample = r % call.samples, cols = z.cols;
+  const auto target = [&](Index d) {
+    A sum = 0;
+    for (int i = 0; i < call.assigned_count; ++i)
+      if (call.assigned[i] != view) sum += targets[(i * call.samples + sample) * cols + d];
+    return sum;
+  };
+  const A agreement = sum_of_row<A>(cols, [&](Index d) { return target(d) * static_cast<A>(z(r, d)); });
+  if (warp_lane() == 0)
+    values[r] = static_cast<double>(call.predictions(view)) * log_sums[r] -
+                static_cast<double>(agreement) * static_cast<double>(call.inverse_temperature);
+  if (gradient.data == nullptr || *call.faults != 0) return;
+  const A scale = call.pair_weight * call.inverse_temperature;
+  store_row_gradient(gradient.row(r), z.row(r), cols, norms == nullptr ? nullptr : norms + r,
+                     [&](Index d) { return softmax_gradient[r * cols + d] - scale * target(d); });
+}
+
+/// The prototypes' gradient as it is handed out.
+template <class Scalar, class Product>
+__global__ void __launch_bounds__(row_block_threads)
+    finish_prototypes(MatrixView<const Product> c, const Accumulator<Product>* norms, const Accumulator<Product>* sums,
+                      MatrixView<Scalar> gradient, const int* faults) {
+  const Index k = warp_row();
+  if (k >= c.rows || *faults != 0) return;
+  store_row_gradient(gradient.row(k), c.row(k), c.cols, norms == nullptr ? nullptr : norms + k,
+                     [&](Index d) { return sums[k * c.cols + d]; });
+}
+
+/// The numbers of a step, in the host's memory. Sums in the order of the rows, by one block; nothing where there is a
+/// fault. `codes`: rows of codes, over all heads.
+template <class A>
+__global__ void __launch_bounds__(most_row_threads)
+    sum_loss(A pair_weight, const double* values, Index rows, const double* entropies, Index codes, const int* used,
+             Index prototypes, const int* faults, double* value, double* codes_entropy, Index* prototypes_used) {
+  __shared__ BlockScratch<double, 3> scratch;
+  int turn = 0;
+  double sums[3] = {0, 0, 0};
+  for (Index r = threadIdx.x; r < rows; r += blockDim.x) sums[0] += values[r];
+  for (Index r = threadIdx.x; r < codes; r += blockDim.x) sums[1] += entropies[r];
+  for (Index k = threadIdx.x; k < prototypes; k += blockDim.x) sums[2] += used[k];
+  reduce_block(sums, CudaAdd(), scratch, turn);
+  if (threadIdx.x != 0 || *faults != 0) return;
+  *value = static_cast<double>(pair_weight) * sums[0];
+  *codes_entropy = sums[1] / static_cast<double>(codes);
+  *prototypes_used = static_cast<Index>(sums[2]);
+}
+
+/// Codes that were computed before, and what is to be known of them.
+template <class Product>
+__global__ void __launch_bounds__(most_row_threads)
+    copy_codes(MatrixView<const Accumulator<Product>> codes, MatrixView<Product> out, CodesStatistics statistics,
+               const int* faults) {
+  using A = Accumulator<Product>;
+  __shared__ BlockScratch<A, 1> scratch;
+  __shared__ BlockScratch<long long, 1> places;
+  int turn = 0;
+  if (*faults != 0) return;
+  for (Index row = blockIdx.x; row < out.rows; row += gridDim.x) {
+    const auto code = [&](int, Index column) { return codes(row, column); };
+    note_codes<RowLayout<1, 0>>(statistics, row, out.cols, code, code, scratch, places, turn);
+    RowLayout<1, 0>::store(out.row(row), out.cols, code);
+  }
+}
+
+}  // namespace swav::detail

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Compiles the CUDA backend with nvcc, warnings being errors: every header by itself, and every component for every
+# scalar.
+#   compile.sh NVCC PROJECT OUTPUT ARCHITECTURE...
+set -euo pipefail
+nvcc=$1 project=$2 output=$3
+shift 3
+flags=(-std=c++20 --extended-lambda --expt-relaxed-constexpr -Werror all-warnings -Xcompiler -Wall,-Wextra
+  -I"$project/include")
+for architecture in "$@"; do
+  flags+=(-gencode "arch=compute_$architecture,code=sm_$architecture")
+done
+echo "$("$nvcc" --version | tail -1), sm: $*"
+
+# Each header twice, so that its include guard is tested too; without device code, which the components below have.
+mapfile -t headers < <(cd "$project/include" && find swav -name '*.cuh' | sort)
+((${#headers[@]} > 0))
+alone=$output/cuda_headers_alone.cu
+for header in "${headers[@]}"; do
+  printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$alone"
+  "$nvcc" "${flags[@]}" -cuda -o /dev/null "$alone" || { echo "FAILED: $header"; exit 1; }
+done
+echo "${#headers[@]} headers"
+"$nvcc" "${flags[@]}" -c "$project/tests/cuda/components.cu" -o "$output/components.o"
+echo "every component"

@@ -1,0 +1,232 @@
+// What a GPU alone promises: work that is enqueued and not waited for, errors that come with the wait, graphs, streams,
+// rows of any length. In: synthetic problems; the CPU's components as the reference. Out: checks.
+#define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // results are [[nodiscard]]
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "loss/equations.hpp"
+
+namespace {
+
+using swav::CudaDevice;
+using swav::CudaMatrix;
+using swav::Embeddings;
+using swav::Index;
+using swav::InvalidInput;
+using swav::MatrixView;
+using swav::RowMatrix;
+using namespace swav::test;
+
+/// A stream of its own.
+class Stream {
+ public:
+  Stream() { swav::detail::check_cuda(cudaStreamCreate(&stream_), "cudaStreamCreate"); }
+  Stream(const Stream&) = delete;
+  ~Stream() { cudaStreamDestroy(stream_); }
+  operator cudaStream_t() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+template <class T>
+CudaMatrix<T> uploaded(const RowMatrix<T>& matrix) {
+  return CudaMatrix<T>{MatrixView<const T>(matrix)};
+}
+
+template <class T>
+RowMatrix<T> downloaded(const CudaMatrix<T>& matrix) {
+  RowMatrix<T> copy(matrix.rows(), matrix.cols());
+  matrix.copy_to(copy);
+  return copy;
+}
+
+template <class T>
+void check_same(const swav::SwappedPredictionStep<T, CudaDevice>& found,
+                const swav::SwappedPredictionStep<T, swav::EigenDevice>& wanted) {
+  CHECK(double{found.value} == doctest::Approx(wanted.value).epsilon(Tolerance<T>::value));
+  CHECK(largest_difference(downloaded(found.grad_embeddings), wanted.grad_embeddings) <=
+        Tolerance<T>::gradient * std::max(1e-3, largest_entry(wanted.grad_embeddings)));
+  CHECK(largest_difference(downloaded(found.grad_prototypes), wanted.grad_prototypes) <=
+        Tolerance<T>::gradient * std::max(1e-3, largest_entry(wanted.grad_prototypes)));
+  CHECK(std::abs(found.codes_entropy - wanted.codes_entropy) <= 100 * Tolerance<T>::codes);
+  CHECK(Index{found.prototypes_used} == wanted.prototypes_used);
+}
+
+/// Where the same test computes.
+template <class T>
+struct OnDevice {
+  using Device = CudaDevice;
+  static CudaMatrix<T> matrix(const RowMatrix<T>& m) { return uploaded(m); }
+};
+template <class T>
+struct OnHost {
+  using Device = swav::EigenDevice;
+  static RowMatrix<T> matrix(const RowMatrix<T>& m) { return m; }
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("codes and losses of more prototypes than a block has registers for", T, float, double) {
+  const Index prototypes = 9001;
+  Generator generator(40);
+  const RowMatrix<T> scores = converted<T>(random_scores(5, prototypes, generator));
+  for (const double epsilon : {0.05, 0.02, 1e-4}) {  // sums in the scalar, in double where that is wider, potentials
+    const swav::SinkhornOptions options{.epsilon = epsilon};
+    CHECK(largest_difference(Sinkhorn<T>(options).codes(scores), swav::Sinkhorn<T>(options).codes(scores)) <=
+          Tolerance<T>::codes);
+  }
+  const Problem problem = make_problem(3, prototypes, 7, 3, 41);
+  check_step(run<T>(problem, {}), reference(problem, {}), problem, {});
+}
+
+TEST_CASE_TEMPLATE("codes in every layout of a row", T, float, double, Eigen::half, Eigen::bfloat16) {
+  Generator generator(42);
+  for (const Index prototypes : {1, 2, 31, 33, 100, 264, 520, 1030, 2056, 2500, 4104, 6000}) {
+    CAPTURE(prototypes);
+    const RowMatrix<T> scores = converted<T>(random_scores(7, prototypes, generator));
+    CHECK(largest_difference(Sinkhorn<T>().codes(scores), swav::Sinkhorn<T>().codes(scores)) <=
+          2 * Tolerance<T>::codes);
+  }
+}
+
+TEST_CASE_TEMPLATE("codes come from a queue, other embeddings, other prototypes, a larger batch; banks have heads", T,
+                   float, double) {
+  const std::vector<Index> heads{12, 30};
+  const Problem problem = make_problem(6, 42, 9, 3, 43);
+  const RowMatrix<T> z = converted<T>(problem.z), c = converted<T>(problem.c);
+  const auto steps = [&](auto on) {
+    using On = decltype(on);
+    using Device = typename On::Device;
+    const Device device;
+    const swav::PrototypeBank<T, Device> bank(On::matrix(c), heads, device), other(On::matrix(-c), heads, device);
+    const auto rows = On::matrix(z), momentum = On::matrix(RowMatrix<T>(z.colwise().reverse().eval()));
+    swav::SwappedPredictionLoss<T, Device> loss({.crops_for_assign = {2, 0}}, device);
+    swav::EmbeddingQueue<T, Device> queue(2, 9, {.length = 8, .used_while_filling = true}, device);
+    std::vector<swav::SwappedPredictionStep<T, Device>> all;
+    for (int call = 0; call < 3; ++call) all.push_back(loss(rows, bank, 3, {.queue = &queue}));
+    all.push_back(loss(rows, bank, 3, {.embeddings = momentum, .bank = &other, .queue = &queue}));
+    swav::ViewCodes<T, Device> codes;
+    loss.codes_into(rows, bank, 6, codes, &queue);
+    all.push_back(loss(MatrixView<const T>(rows).middle_rows(0, 9), bank, 3, {.codes = &codes, .first_sample = 2}));
+    swav::ViewCodes<T, Device> of_samples{.samples = 6, .of_samples = true};
+    for (const Index count : heads) {
+      RowMatrix<T> one_hot = RowMatrix<T>::Zero(6, count);
+      for (Index b = 0; b < 6; ++b) one_hot(b, (7 * b) % count) = T(1);
+      of_samples.heads.push_back(On::matrix(one_hot));
+    }
+    all.push_back(loss(rows, bank, 3, {.codes = &of_samples}));
+    return all;
+  };
+  const auto found = steps(OnDevice<T>());
+  const auto wanted = steps(OnHost<T>());
+  REQUIRE(found.size() == wanted.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(i);
+    check_same(found[i], wanted[i]);
+  }
+}
+
+TEST_CASE("a step is captured whole in a graph, and what is replayed is computed anew") {
+  const Problem problem = make_problem(20, 70, 12, 3, 44), other = make_problem(20, 70, 12, 3, 45);
+  for (const double epsilon : {0.05, 1e-3}) {  // with and without the log domain in what is enqueued
+    const Stream stream;
+    const CudaDevice device(stream);
+    const swav::SwappedPredictionOptions options{.sinkhorn = {.epsilon = epsilon}};
+    swav::SwappedPredictionLoss<float, CudaDevice> loss(options, device);
+    swav::PrototypeBank<float, CudaDevice> bank(uploaded(converted<float>(problem.c)), device);
+    CudaMatrix<float> z = uploaded(converted<float>(problem.z));
+    swav::SwappedPredictionStep<float, CudaDevice> step;
+    bank.normalize();
+    loss.step_into(z, bank, 3, step);  // have all memory from here on
+
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    swav::detail::check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
+    bank.normalize();
+    loss.step_into(z, bank, 3, step);  // an allocation, or a wait, would be an error now
+    swav::detail::check_cuda(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+    swav::detail::check_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+    for (const Problem* given : {&problem, &other, &problem}) {
+      z.copy_from(MatrixView<const float>(converted<float>(given->z)));
+      swav::detail::check_cuda(cudaGraphLaunch(executable, stream), "cudaGraphLaunch");
+      Problem expected = *given;
+      expected.c = problem.c;
+      swav::SwappedPredictionLoss<float> host(options);
+      check_same(step, host(converted<float>(expected.z), swav::PrototypeBank<float>(converted<float>(expected.c)), 3));
+    }
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(graph);
+  }
+}
+
+TEST_CASE("streams of their own compute side by side") {
+  const Problem problem = make_problem(16, 50, 8, 4, 46);
+  const auto wanted = swav::SwappedPredictionLoss<double>()(problem.z, swav::PrototypeBank<double>(problem.c), 4);
+  const Stream streams[3];
+  std::vector<swav::SwappedPredictionStep<double, CudaDevice>> steps(3);
+  std::vector<swav::SwappedPredictionLoss<double, CudaDevice>> losses;
+  std::vector<swav::PrototypeBank<double, CudaDevice>> banks;
+  for (const Stream& stream : streams) {
+    const CudaDevice device(stream);
+    losses.emplace_back(swav::SwappedPredictionOptions{}, device);
+    banks.emplace_back(uploaded(problem.c), device);
+  }
+  const CudaMatrix<double> z = uploaded(problem.z);
+  for (int repetition = 0; repetition < 3; ++repetition)
+    for (std::size_t s = 0; s < 3; ++s) losses[s].step_into(z, banks[s], 4, steps[s]);
+  for (const auto& step : steps) check_same(step, wanted);
+}
+
+TEST_CASE("bad values are reported by the wait, once, and nothing is written until then") {
+  const Problem problem = make_problem(6, 11, 5, 2, 47);
+  const CudaDevice device;
+  swav::SwappedPredictionLoss<float, CudaDevice> loss({}, device);
+  swav::PrototypeBank<float, CudaDevice> bank(uploaded(converted<float>(problem.c)), device);
+  const CudaMatrix<float> good = uploaded(converted<float>(problem.z));
+  swav::SwappedPredictionStep<float, CudaDevice> step = loss(good, bank, 2);
+  const RowMatrix<float> gradient = downloaded(step.grad_embeddings);
+  const double value = step.value;
+
+  RowMatrix<float> spoilt = converted<float>(problem.z);
+  spoilt(3, 2) = std::numeric_limits<float>::quiet_NaN();
+  const CudaMatrix<float> bad = uploaded(spoilt);
+  loss.step_into(bad, bank, 2, step);
+  loss.step_into(good, bank, 2, step);
+  CHECK_THROWS_WITH_AS(device.synchronize(), doctest::Contains("embeddings"), InvalidInput);
+  CHECK(identical(downloaded(step.grad_embeddings), gradient));
+  CHECK(double{step.value} == value);
+  CHECK_NOTHROW(device.synchronize());
+  loss.step_into(good, bank, 2, step);
+  CHECK(double{step.value} == value);
+
+  RowMatrix<float> weights = converted<float>(problem.c);
+  weights(1, 1) = std::numeric_limits<float>::infinity();
+  swav::PrototypeBank<float, CudaDevice> broken(uploaded(weights), device);
+  broken.normalize();
+  CHECK_THROWS_WITH_AS(device.synchronize(), doctest::Contains("PrototypeBank"), InvalidInput);
+}
+
+TEST_CASE("shapes are refused before anything is enqueued, and errors of CUDA name the call") {
+  const CudaDevice device;
+  swav::Sinkhorn<float, CudaDevice> sinkhorn({}, device);
+  CudaMatrix<float> scores(4, 3), out(4, 2);
+  CHECK_THROWS_AS(sinkhorn.codes_into(scores, out), InvalidInput);
+  CHECK_THROWS_AS(sinkhorn.codes(MatrixView<const float>()), InvalidInput);
+  RowMatrix<float> host(3, 3);
+  CHECK_THROWS_WITH_AS(scores.copy_to(host), doctest::Contains("4 x 3"), InvalidInput);
+  CHECK_THROWS_WITH_AS(CudaMatrix<float>(Index{1} << 22, Index{1} << 22),
+                       doctest::Contains("cudaMalloc of 67108864 MiB"), swav::CudaError);
+}
+
+#ifdef SWAV_CUDA_EMULATED
+TEST_CASE("no GPU is one clear line") {
+  swav::emulation::devices = 0;
+  CHECK_THROWS_WITH_AS(CudaDevice(), "CudaDevice: cudaGetDevice: no CUDA-capable device is detected", swav::CudaError);
+  swav::emulation::devices = 1;
+}
+#endif

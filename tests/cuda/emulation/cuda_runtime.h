@@ -1,0 +1,208 @@
+// CUDA's runtime on the CPU, as much of it as the backend calls, so that its kernels run in tests where no GPU is. In:
+// the backend's headers, compiled by a host compiler with this folder on the include path. Out: the same calls with the
+// same meaning: memory is the host's, streams run at once, a graph records and replays.
+//
+// The threads of a block are fibers that change at barriers and shuffles (fibers.h). What it cannot show: races between
+// blocks, the memory model, speed. What it does: every index, every barrier, every order of work, under a sanitizer
+// too.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "fibers.h"
+
+#define __host__
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __restrict__
+#define __launch_bounds__(...)
+#define __shared__ static thread_local
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorNoDevice = 100,
+  cudaErrorStreamCaptureUnsupported = 900
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+
+namespace swav::emulation {
+
+using Work = std::function<void()>;
+struct Graph {
+  std::vector<Work> nodes;
+};
+struct Stream {
+  std::shared_ptr<Graph> recording;
+};
+inline Stream default_stream;
+inline int captures = 0;                          // streams that record now, in which no memory can be had
+inline int devices = 1;                           // 0: as on a machine without a GPU
+inline long launches = 0;                         // kernels and copies, for tests
+inline std::size_t free_bytes = ~std::size_t{0};  // what one allocation may ask for
+
+inline cudaError_t submit(Stream* stream, Work work) {
+  Stream& on = stream == nullptr ? default_stream : *stream;
+  ++launches;
+  if (on.recording)
+    on.recording->nodes.push_back(std::move(work));
+  else
+    work();
+  return cudaSuccess;
+}
+
+inline cudaError_t allocate(void** pointer, std::size_t bytes) {
+  if (captures > 0) return cudaErrorStreamCaptureUnsupported;
+  if (bytes > free_bytes) return cudaErrorMemoryAllocation;
+  *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (*pointer == nullptr) return cudaErrorMemoryAllocation;
+  std::memset(*pointer, 0xFF, std::min(bytes, std::size_t{4} << 20));  // NaN: what is read before it is written shows
+  return cudaSuccess;
+}
+
+}  // namespace swav::emulation
+
+using cudaStream_t = swav::emulation::Stream*;
+using cudaGraph_t = std::shared_ptr<swav::emulation::Graph>*;
+using cudaGraphExec_t = std::shared_ptr<swav::emulation::Graph>*;
+
+inline const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    default:
+      return "invalid argument";
+  }
+}
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return swav::emulation::devices > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 2;  // few, so that blocks have several rows each in small problems
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+
+template <class T>
+cudaError_t cudaMalloc(T** pointer, std::size_t bytes) {
+  return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes);
+}
+template <class T>
+cudaError_t cudaMallocHost(T** pointer, std::size_t bytes) {
+  return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes);
+}
+inline cudaError_t cudaFree(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+inline cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
+
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                                   cudaStream_t stream = nullptr) {
+  return swav::emulation::submit(stream, [=] {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  });
+}
+inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return cudaMemcpyAsync(to, from, bytes, kind);
+}
+inline cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
+                                std::size_t width, std::size_t height, cudaMemcpyKind kind) {
+  for (std::size_t row = 0; row < height; ++row)
+    cudaMemcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width, kind);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream = nullptr) {
+  return swav::emulation::submit(stream, [=] {
+    if (bytes > 0) std::memset(to, value, bytes);
+  });
+}
+
+inline cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
+                                     cudaStream_t stream = nullptr) {
+  for (std::size_t row = 0; row < height; ++row)
+    cudaMemsetAsync(static_cast<char*>(to) + row * pitch, value, width, stream);
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new swav::emulation::Stream;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return stream != nullptr && stream->recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = stream != nullptr && stream->recording ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->recording = std::make_shared<swav::emulation::Graph>();
+  ++swav::emulation::captures;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = new std::shared_ptr<swav::emulation::Graph>(std::move(stream->recording));
+  --swav::emulation::captures;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long = 0) {
+  *executable = new std::shared_ptr<swav::emulation::Graph>(*graph);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  for (const auto& node : (*executable)->nodes) node();
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  std::size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  void* attrs;
+  unsigned numAttrs;
+};
+template <class... Parameters, class... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  const dim3 grid = config->gridDim, block = config->blockDim;
+  if (grid.x == 0 || block.x == 0 || block.x > 1024) return cudaErrorInvalidValue;
+  const std::tuple<Parameters...> copies(std::forward<Arguments>(arguments)...);
+  return swav::emulation::submit(config->stream,
+                                 [=] { swav::emulation::run_grid(grid, block, [&] { std::apply(kernel, copies); }); });
+}

@@ -1,0 +1,192 @@
+// The threads of a CUDA block as fibers of one host thread. In: a kernel's body, the grid's and the block's size. Out:
+// the body has run once a thread of each block, barriers and shuffles meaning what they mean on a GPU.
+//
+// A fiber runs until it waits. A round in which every thread waits for another is a mistake of the kernel's (a barrier
+// that not all of a block reach), and ends the program. SWAV_EMULATION_ORDER=reverse runs the last thread first: what
+// depends on the order lacks a barrier.
+#pragma once
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned in_x = 1, unsigned in_y = 1, unsigned in_z = 1) : x(in_x), y(in_y), z(in_z) {}
+};
+
+inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace swav::emulation {
+
+inline constexpr int warp_size = 32;
+
+struct Barrier {
+  int arrived = 0;
+  unsigned generation = 0;
+};
+
+struct Warp : Barrier {
+  int members = 0;
+  alignas(16) unsigned char slots[2][warp_size][16];
+};
+
+struct Fiber {
+  ucontext_t start;  // entered once; from then on by place, without the system call that a context takes
+  jmp_buf place;
+  bool entered = false;
+  std::unique_ptr<char[]> stack;
+  bool done = false;
+};
+
+class Block {
+ public:
+  static constexpr std::size_t stack_bytes = std::size_t{128} << 10;
+
+  static Block& of_this_thread() {
+    static thread_local Block block;
+    return block;
+  }
+
+  void run(int threads, const std::function<void()>& body) {
+    body_ = &body;
+    live_ = threads;
+    block_barrier_ = {};
+    warps_.assign(static_cast<std::size_t>((threads + warp_size - 1) / warp_size), Warp{});
+    for (int t = 0; t < threads; ++t) ++warps_[static_cast<std::size_t>(t / warp_size)].members;
+    while (static_cast<int>(fibers_.size()) < threads) add_fiber();
+    for (int t = 0; t < threads; ++t) fibers_[static_cast<std::size_t>(t)]->done = false;
+    while (live_ > 0) {
+      progressed_ = false;
+      for (int i = 0; i < threads; ++i) {
+        current_ = reversed_ ? threads - 1 - i : i;
+        Fiber& fiber = *fibers_[static_cast<std::size_t>(current_)];
+        if (fiber.done) continue;
+        threadIdx.x = static_cast<unsigned>(current_);
+        resume(fiber);
+      }
+      if (live_ > 0 && !progressed_) {
+        std::fprintf(stderr, "emulated kernel: the threads of block %u wait for each other\n", blockIdx.x);
+        std::abort();
+      }
+    }
+  }
+
+  void wait_for_block() { wait(block_barrier_, live_); }
+
+  template <class T>
+  T exchange(T value, int source) {
+    static_assert(sizeof(T) <= 16);
+    Warp& warp = warps_[static_cast<std::size_t>(current_ / warp_size)];
+    auto& slots = warp.slots[warp.generation & 1u];
+    std::memcpy(slots[current_ % warp_size], &value, sizeof(T));
+    wait(warp, warp.members);
+    T found;
+    std::memcpy(&found, slots[source < warp.members ? source : current_ % warp_size], sizeof(T));
+    return found;
+  }
+
+  [[nodiscard]] int lane() const { return current_ % warp_size; }
+
+ private:
+  // Fibers outlive their block: each runs its part of the next one, too.
+  static void enter() {
+    Block& block = of_this_thread();
+    for (;;) {
+      (*block.body_)();
+      block.fibers_[static_cast<std::size_t>(block.current_)]->done = true;
+      block.progressed_ = true;
+      --block.live_;
+      if (block.live_ > 0 && block.block_barrier_.arrived == block.live_) block.release(block.block_barrier_);
+      block.leave();
+    }
+  }
+
+  void add_fiber() {
+    fibers_.push_back(std::make_unique<Fiber>());
+    Fiber& fiber = *fibers_.back();
+    fiber.stack = std::make_unique<char[]>(stack_bytes);
+    getcontext(&fiber.start);
+    fiber.start.uc_stack.ss_sp = fiber.stack.get();
+    fiber.start.uc_stack.ss_size = stack_bytes;
+    fiber.start.uc_link = nullptr;
+    makecontext(&fiber.start, &Block::enter, 0);
+  }
+
+  void resume(Fiber& fiber) {
+    if (_setjmp(home_) != 0) return;
+    if (fiber.entered) _longjmp(fiber.place, 1);
+    fiber.entered = true;
+    setcontext(&fiber.start);
+  }
+  void leave() {
+    if (_setjmp(fibers_[static_cast<std::size_t>(current_)]->place) == 0) _longjmp(home_, 1);
+  }
+
+  void release(Barrier& barrier) {
+    barrier.arrived = 0;
+    ++barrier.generation;
+    progressed_ = true;
+  }
+
+  void wait(Barrier& barrier, int participants) {
+    if (++barrier.arrived == participants) {
+      release(barrier);
+      return;
+    }
+    for (const unsigned generation = barrier.generation; barrier.generation == generation;) leave();
+  }
+
+  const std::function<void()>* body_ = nullptr;
+  jmp_buf home_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Warp> warps_;
+  Barrier block_barrier_;
+  int live_ = 0, current_ = 0;
+  bool progressed_ = false;
+  const bool reversed_ = [] {
+    const char* order = std::getenv("SWAV_EMULATION_ORDER");
+    return order != nullptr && std::string(order) == "reverse";
+  }();
+};
+
+inline void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
+  gridDim = grid;
+  blockDim = block;
+  for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
+    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
+      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x)
+        Block::of_this_thread().run(static_cast<int>(block.x), body);
+}
+
+}  // namespace swav::emulation
+
+inline void __syncthreads() { swav::emulation::Block::of_this_thread().wait_for_block(); }
+inline void __syncwarp(unsigned = ~0u) { swav::emulation::Block::of_this_thread().exchange(0, 0); }
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  auto& block = swav::emulation::Block::of_this_thread();
+  return block.exchange(value, block.lane() ^ mask);
+}
+template <class T>
+T __shfl_sync(unsigned, T value, int source) {
+  return swav::emulation::Block::of_this_thread().exchange(value, source);
+}
+inline int atomicOr(int* target, int bits) {
+  const int before = *target;
+  *target |= bits;
+  return before;
+}
+inline int atomicAdd(int* target, int value) {
+  const int before = *target;
+  *target += value;
+  return before;
+}
