@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds the typed tests with nvcc and runs them on the GPU that is here, then a selection of them under
+# compute-sanitizer, and ends with a verdict. Needs CUDA 13 with cuBLAS; Eigen and doctest, in the usual places or in
+# SWAV_GPU_INCLUDES (folders, separated by colons).
+#   bash tests/gpu.sh [ARCHITECTURE]    90 by default; objects and logs in build-gpu/
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+architecture=${1:-90}
+output=build-gpu
+mkdir -p "$output"
+
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+if ! device=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1) || [[ -z $device ]]; then
+  echo "verdict: NOT RUN, there is no GPU here"
+  exit 1
+fi
+echo "== $device, $("$nvcc" --version | tail -1)"
+
+flags=(-std=c++20 -O2 -arch="sm_$architecture" --extended-lambda --expt-relaxed-constexpr -Werror all-warnings
+  -diag-suppress 20208 # the tests' references have long doubles in host and device functions
+  -DEIGEN_NO_CUDA -DSWAV_TEST_CUDA "-DSWAV_GOLDEN_DIR=\"$PWD/tests/golden\"" -Iinclude -Itests -isystem /usr/include/eigen3)
+IFS=: read -ra extra <<<"${SWAV_GPU_INCLUDES:-}"
+for folder in ${extra[@]+"${extra[@]}"}; do flags+=(-isystem "$folder"); done
+
+sources=(tests/cuda/cuda_device.cpp tests/loss/swapped_prediction.cpp tests/sinkhorn/codes.cpp
+  tests/sinkhorn/codes_options.cpp tests/main.cpp)
+compile() {
+  local source=$1
+  shift
+  "$@" -x cu -c "$source" -o "build-gpu/$(basename "$source").o" || echo "$source" >>build-gpu/not_compiled
+}
+export -f compile
+rm -f "$output"/*.o "$output/not_compiled"
+printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -I{} bash -c 'compile "$@"' _ {} "$nvcc" "${flags[@]}"
+"$nvcc" "${flags[@]}" -x cu -c tests/allocations.cpp -o "$output/allocations.cpp.o" || exit 1
+if [[ -e $output/not_compiled ]]; then
+  echo "verdict: FAILED, not compiled: $(paste -sd' ' "$output/not_compiled")"
+  exit 1
+fi
+wrapped=()
+for function in malloc calloc realloc aligned_alloc; do wrapped+=(-Xlinker "--wrap=$function"); done
+"$nvcc" -arch="sm_$architecture" "${wrapped[@]}" "$output"/*.o -lcublas -o "$output/test_cuda" ||
+  { echo "verdict: FAILED, not linked"; exit 1; }
+
+failed=()
+"$output/test_cuda" 2>&1 | tee "$output/tests.log" || failed+=(tests)
+
+# On a few small cases: a sanitizer slows kernels down a hundredfold.
+selection=(-tc='codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*')
+if command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck initcheck; do
+    echo "== compute-sanitizer $tool"
+    compute-sanitizer --tool "$tool" --error-exitcode 9 "$output/test_cuda" "${selection[@]}" \
+      >"$output/$tool.log" 2>&1 || failed+=("$tool")
+    tail -3 "$output/$tool.log"
+  done
+else
+  failed+=("compute-sanitizer (not found)")
+fi
+
+if ((${#failed[@]} > 0)); then
+  echo "verdict: FAILED on $device: ${failed[*]}"
+  exit 1
+fi
+echo "verdict: PASSED on $device: the typed tests, memcheck, racecheck, initcheck"
