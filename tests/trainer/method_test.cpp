@@ -11,6 +11,7 @@
 #include "data/dataset.hpp"
 #include "run_checks.hpp"
 #include "support.hpp"
+#include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 #include "train/checkpoint.hpp"
@@ -98,6 +99,11 @@ TEST_CASE("a step over two batches is the mean of both under codes of all, and c
   Learner learner(o, images, Normalization{});
   CHECK(learner.steps_per_epoch() == 3);
   CHECK(learner.total_steps() == 9);
+  TrainOptions too_many = o;
+  too_many.accumulate = 7;
+  CHECK_THROWS_WITH_AS(Learner(too_many, images, Normalization{}),
+                       "--accumulate: 7 batches of 16 found, no more images in all than there are, 96, wanted",
+                       InvalidInput);
   Parts parts(o, images, learner);
   const Index samples = o.batch_size;
 
