@@ -48,7 +48,7 @@ struct CpuBank : swav::PrototypeBank<long double> {
   CpuBank(const RowMatrix<long double>& weights, std::vector<Index> heads, const CudaDevice& = {})
       : swav::PrototypeBank<long double>(weights, std::move(heads)) {}
 };
-template <class Scalar, class = TestDevice>
+template <class Scalar, class Device = TestDevice>
 using PrototypeBank = std::conditional_t<std::is_same_v<Scalar, long double>, CpuBank, CudaBank<Scalar>>;
 
 #endif

@@ -114,9 +114,7 @@ struct CpuLoss : swav::SwappedPredictionLoss<long double> {
       : swav::SwappedPredictionLoss<long double>(std::move(options)) {}
 };
 
-template <class Scalar, class = TestDevice>
-using PrototypeBank = std::conditional_t<std::is_same_v<Scalar, long double>, CpuBank, CudaBank<Scalar> >;
-template <class Scalar, class = TestDevice>
+template <class Scalar, class Device = TestDevice>
 using SwappedPredictionLoss = std::conditional_t<std::is_same_v<Scalar, long double>, CpuLoss, CudaLoss<Scalar> >;
 
 #endif
