@@ -19,9 +19,9 @@ if (($# > 1)); then
   alone=$output/cuda_headers_alone.cu
   for header in "${headers[@]}"; do
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$alone"
+    "$nvcc" "${flags[@]}" -cuda -o /dev/null "$alone" || { echo "FAILED: $header"; exit 1; }
+  done
+  echo "${#headers[@]} headers"
 fi
-"$nvcc" "${flags[@]}" -cuda -o /dev/null "$alone" || { echo "FAILED: $header"; exit 1; }
-done
-echo "${#headers[@]} headers"
 "$nvcc" "${flags[@]}" -c "$project/tests/cuda/components.cu" -o "$output/components.o"
 echo "every component"
