@@ -226,7 +226,8 @@ TEST_CASE("shapes are refused before anything is enqueued, and errors of CUDA na
 #ifdef SWAV_CUDA_EMULATED
 TEST_CASE("no GPU is one clear line") {
   swav::emulation::devices = 0;
-  CHECK_THROWS_WITH_AS(CudaDevice(), "CudaDevice: cudaGetDevice: no CUDA-capable device is detected", swav::CudaError);
+  CHECK_THROWS_WITH_AS(CudaDevice(), "CudaDevice: no GPU to work on: cudaGetDevice: no CUDA-capable device is detected",
+                       swav::CudaError);
   swav::emulation::devices = 1;
 }
 #endif

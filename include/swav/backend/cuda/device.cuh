@@ -201,7 +201,7 @@ class CudaDevice {
   struct Resources {
     Resources(cudaStream_t on, CudaProducts how) : stream(on), products(how) {
       int number = 0;
-      detail::check_cuda(cudaGetDevice(&number), "CudaDevice: cudaGetDevice");
+      detail::check_cuda(cudaGetDevice(&number), "CudaDevice: no GPU to work on: cudaGetDevice");
       detail::check_cuda(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, number),
                          "cudaDeviceGetAttribute");
       detail::check_cuda(cudaMallocHost(&seen, sizeof(int)), "cudaMallocHost");
