@@ -16,7 +16,7 @@ namespace swav {
 template <class Scalar, class Device = EigenDevice>
 struct ViewCodes {
   /// A matrix a head, (|A| samples) x K: row i samples + b is sample b in view crops_for_assign[i].
-  std::vector<typename Device::template Matrix<Accumulator<Scalar>>> heads;
+  std::vector<typename Device::template Matrix<Accumulator<Scalar>>> heads = {};
   Index samples = 0;
   /// One code a sample (heads are samples x K), which all views predict: L is the mean over heads, views and samples of
   /// -q . log softmax, and crops_for_assign is not read.

@@ -23,6 +23,9 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
 
   // Rows whose products with a vector of K are made together: the vector is then loaded once for all of them.
   static constexpr Index block_rows = 8;
+  // As many as a vector register holds at least: g++ 12 takes Eigen's stores for such, and warns of them.
+  template <class A>
+  static constexpr Index block_weights = std::max<Index>(block_rows, 64 / static_cast<Index>(sizeof(A)));
 
   template <class Scalar>
   struct Workspace {
@@ -306,7 +309,7 @@ struct SinkhornPasses<BasicEigenDevice<Product>> {
     for_blocks(device, kernel.rows, workspace, [&](int share, Index first, Index rows, bool starts) {
       Eigen::Map<Vector<A>> sums = share_sums(share);
       A* const block = workspace.row_scratch.data() + share * block_rows * cols;
-      A weights[block_rows];
+      A weights[block_weights<A>];
       if (starts) sums.setZero();
       const detail::ConstMatrixMap<A> values = body(first, rows, block, weights);
       const auto term = [&](Index r) { return weights[r] * values.row(r).transpose(); };
