@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "swav/backend/cuda/codes_finish_kernels.cuh"
 #include "swav/backend/cuda/codes_kernels.cuh"
 #include "swav/backend/cuda/codes_log_kernels.cuh"
 #include "swav/backend/cuda/device.cuh"

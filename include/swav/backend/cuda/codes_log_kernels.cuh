@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "swav/backend/cuda/codes_kernels.cuh"
+#include "swav/backend/cuda/codes_finish_kernels.cuh"
 #include "swav/sinkhorn/exponents.hpp"
 
 namespace swav::detail {

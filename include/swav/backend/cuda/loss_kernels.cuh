@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "swav/backend/cuda/blocks.cuh"
-#include "swav/backend/cuda/codes_kernels.cuh"
+#include "swav/backend/cuda/codes_finish_kernels.cuh"
 #include "swav/backend/cuda/device.cuh"
 #include "swav/backend/cuda/row_kernels.cuh"
 #include "swav/backend/cuda/scalar.cuh"
