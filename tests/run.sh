@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds Release for this CPU into build/ and runs every test, the network's on a oneDNN 3.x
 # by pip, too; then the library's tests and the trainer's of data under AddressSanitizer with UndefinedBehaviorSanitizer,
-# and, built by clang, under ThreadSanitizer.
+# and, built by clang, all of these but the solver's under ThreadSanitizer.
 #   bash tests/run.sh           as said
 #   bash tests/run.sh --quick   without the sanitizers
-#   bash tests/run.sh --long    all else under AddressSanitizer, too: the trainer, the network, the program, the examples
+#   bash tests/run.sh --long    all else under AddressSanitizer, too: the trainer, the network, the program, the examples;
+#                               the solver under ThreadSanitizer
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/packages.sh
@@ -50,7 +51,11 @@ elif [[ $mode == --long ]]; then
   build address all
   run address
 fi
-if [[ $mode != --quick ]]; then
+if [[ $mode == ordinary ]]; then  # the solver's codes run in the loss's tests, too
+  threaded=(core crops prototypes loss optim evaluate trainer_data)
+  build thread "${threaded[@]/#/test_}"
+  run thread -R "^($(IFS='|' && echo "${threaded[*]}"))\$"
+elif [[ $mode == --long ]]; then
   build thread library_tests test_trainer_data
   run thread -L library
   run thread -R '^trainer_data$'
