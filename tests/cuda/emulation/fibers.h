@@ -170,23 +170,13 @@ inline void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
 }  // namespace swav::emulation
 
 inline void __syncthreads() { swav::emulation::Block::of_this_thread().wait_for_block(); }
-inline void __syncwarp(unsigned = ~0u) { swav::emulation::Block::of_this_thread().exchange(0, 0); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   auto& block = swav::emulation::Block::of_this_thread();
   return block.exchange(value, block.lane() ^ mask);
 }
-template <class T>
-T __shfl_sync(unsigned, T value, int source) {
-  return swav::emulation::Block::of_this_thread().exchange(value, source);
-}
 inline int atomicOr(int* target, int bits) {
   const int before = *target;
   *target |= bits;
-  return before;
-}
-inline int atomicAdd(int* target, int value) {
-  const int before = *target;
-  *target += value;
   return before;
 }
