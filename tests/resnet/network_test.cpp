@@ -1,12 +1,16 @@
 // What a user of the networks relies on besides numbers: repeatability, independence of groups' order and batches, no
 // growth of memory in a step, named errors.
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <mutex>
 #include <vector>
 
 #include "model/network.hpp"
+#include "rank_threads.hpp"
 #include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
 
@@ -14,6 +18,7 @@ namespace {
 
 using namespace swav;
 using namespace swav::resnet;
+using swav::test::RankThreads;
 
 const Architecture tiny{.depth = 10, .width = 8, .channels = 1, .head_hidden = 24, .embedding = 8};
 
@@ -38,6 +43,19 @@ std::vector<float> one_step(Network& network, std::size_t groups) {
   return everything;
 }
 
+double largest(std::span<const float> values) {
+  double most = 0;
+  for (const float value : values) most = std::max(most, std::abs(static_cast<double>(value)));
+  return most;
+}
+
+double largest_difference(std::span<const float> a, std::span<const float> b) {
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    most = std::max(most, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  return most;
+}
+
 double cosine(std::span<const float> a, std::span<const float> b) {
   double ab = 0, aa = 0, bb = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -58,6 +76,65 @@ TEST_CASE("the same seed gives the same bits, step after step, in a new network"
     for (int step = 0; step < 3; ++step) CHECK(one_step(first, 2) == one_step(second, 2));
     Network other(tiny, {{6, 12}, {4, 8}}, precision, 6);
     CHECK(one_step(first, 2) != one_step(other, 2));
+  }
+}
+
+TEST_CASE("ranks with a share of the batch each are one network: embeddings, gradients and running statistics") {
+  // Downsampling blocks, the stem's pooling and two resolutions: every way in which batch norm is used.
+  const Architecture pooled{
+      .depth = 10, .width = 8, .small_stem = false, .channels = 1, .head_hidden = 24, .embedding = 8};
+  for (const int ranks : {2, 3}) {
+    CAPTURE(ranks);
+    const Architecture& architecture = ranks == 2 ? pooled : tiny;
+    const std::array sides = ranks == 2 ? std::array{64, 40} : std::array{12, 8};
+    constexpr Index images[] = {12, 6};
+    Network whole(architecture, {{images[0], sides[0]}, {images[1], sides[1]}}, Precision::float32, 5);
+    const std::vector<float> expected = one_step(whole, 2);
+    const Index rows = whole.rows(), columns = whole.embedding_dimension();
+    std::vector<float> target(static_cast<std::size_t>(rows * columns));
+    fill(target, 50);
+    RankThreads threads(ranks);
+    std::mutex checks;
+    threads.run([&](const RankGroup& group) {
+      omp_set_num_threads(1);
+      const Index share[] = {images[0] / ranks, images[1] / ranks};
+      Network part(architecture, {{share[0], sides[0]}, {share[1], sides[1]}}, Precision::float32, 5,
+                   Gradients::computed, group);
+      // Where a part's rows are among those of all images.
+      const auto rows_of = [&](std::size_t g, const auto& visit) {
+        const Index of_group = g == 0 ? 0 : images[0], of_part = g == 0 ? 0 : share[0];
+        for (Index r = 0; r < share[g]; ++r) visit(of_group + group.rank() * share[g] + r, of_part + r);
+      };
+      std::vector<float> part_target(static_cast<std::size_t>(part.rows() * columns));
+      for (std::size_t g = 0; g < 2; ++g) {
+        const auto size = static_cast<Index>(part.input(g).size());
+        std::copy_n(whole.input(g).begin() + group.rank() * size, size, part.input(g).begin());
+        rows_of(g, [&](Index in_all, Index in_part) {
+          std::copy_n(target.begin() + in_all * columns, columns, part_target.begin() + in_part * columns);
+        });
+      }
+      const std::vector<float> z = copy(part.forward());
+      part.backward({part_target.data(), part.rows(), columns});
+      group.sum(part.gradients().data(), static_cast<Index>(part.gradients().size()));
+
+      const std::lock_guard lock(checks);
+      double difference = 0;
+      for (std::size_t g = 0; g < 2; ++g)
+        rows_of(g, [&](Index in_all, Index in_part) {
+          for (Index c = 0; c < columns; ++c)
+            difference =
+                std::max(difference, std::abs(double(z[static_cast<std::size_t>(in_part * columns + c)]) -
+                                              double(expected[static_cast<std::size_t>(in_all * columns + c)])));
+        });
+      CHECK(difference <= 2e-5);
+      for (std::size_t t = 0; t < part.tensors().size(); ++t) {
+        const NamedTensor &mine = part.tensors()[t], &all = whole.tensors()[t];
+        CAPTURE(mine.name);
+        CHECK(largest_difference(mine.value, all.value) <= 1e-5);
+        if (mine.name != "projection_head.0.bias")  // its gradient is rounding alone
+          CHECK(largest_difference(mine.gradient, all.gradient) <= 2e-4 * (1 + largest(all.gradient)));
+      }
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 // Batch norm with its ReLU and shortcut, in training and in evaluation. In: a convolution's output, PyTorch's
 // parameters. Out: steps of a Program: the activation, the input gradients, the parameters' gradients and running
-// statistics.
+// statistics. The batch is that of all ranks of the program, which have as many images each.
 #pragma once
 
 #include <span>
@@ -74,7 +74,9 @@ class BatchNorm {
   [[nodiscard]] ChannelAffine affine() const { return {scale_.data(), shift_.data()}; }
   [[nodiscard]] NormGradient gradient_map() const { return {a_.data(), b_.data(), c_.data()}; }
   void set_affine(const double* mean, const double* variance);
-  void finish_gradient(const double* sum_gradient, const double* sum_product, bool adds);
+  void store_gradient(const double* sum_gradient, const double* sum_product, bool adds);
+  void set_gradient_map(const double* sum_gradient, const double* sum_product, const RankGroup& ranks);
+  [[nodiscard]] double count(const RankGroup& ranks) const;
 
   NormParameters& parameters_;
   ChannelLayout layout_;

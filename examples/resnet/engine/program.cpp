@@ -20,8 +20,12 @@ std::size_t rounded_up(std::size_t bytes) { return (bytes + alignment - 1) / ali
 
 void Program::Free::operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{alignment}); }
 
-Program::Program()
-    : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), threads_(omp_get_max_threads()), scratchpad_(nullptr) {
+Program::Program(RankGroup ranks)
+    : engine_(dnnl::engine::kind::cpu, 0),
+      stream_(engine_),
+      threads_(omp_get_max_threads()),
+      ranks_(std::move(ranks)),
+      scratchpad_(nullptr) {
   scratchpad_ = kept_buffer(0);
 }
 

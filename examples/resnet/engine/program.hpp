@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/rank_group.hpp"
+
 namespace swav::resnet {
 
 /// A piece of memory that steps read and write. Its address is known after Program::finish().
@@ -50,12 +52,14 @@ class Program {
     double seconds;  ///< the least over the profiled runs
   };
 
-  Program();
+  /// `ranks`: the processes whose batches are one in batch norm.
+  explicit Program(RankGroup ranks = {});
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
   [[nodiscard]] const dnnl::engine& engine() const { return engine_; }
   [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] const RankGroup& ranks() const { return ranks_; }
   /// Scratchpads in the program's memory: what every primitive here is described with.
   [[nodiscard]] static dnnl::primitive_attr attributes();
 
@@ -101,6 +105,7 @@ class Program {
   dnnl::engine engine_;
   dnnl::stream stream_;
   int threads_;
+  RankGroup ranks_;
   std::vector<Step> sections_[3];
   std::deque<Buffer> buffers_;
   std::deque<Call> calls_;

@@ -72,7 +72,7 @@ TrunkPlan plan_trunk(const Architecture& architecture) {
   return plan;
 }
 
-void check_groups(const Architecture& architecture, const std::vector<ImageGroup>& groups) {
+void check_groups(const Architecture& architecture, const std::vector<ImageGroup>& groups, int ranks) {
   detail::require(!groups.empty(), "groups: 0 found, at least one resolution wanted");
   Index images = 0;
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -82,11 +82,11 @@ void check_groups(const Architecture& architecture, const std::vector<ImageGroup
     // Every stage but the first halves the side, rounding up; the ImageNet stem halves it twice before.
     Index side = groups[g].size;
     for (int halving = architecture.small_stem ? 2 : 0; halving < 5; ++halving) side = (side + 1) / 2;
-    detail::require(groups[g].images * side * side > 1, "groups[", g, "]: one image of ", groups[g].size,
+    detail::require(ranks * groups[g].images * side * side > 1, "groups[", g, "]: one image of ", groups[g].size,
                     " pixels a side found; batch norm wants more than one value a channel in the last stage");
     images += groups[g].images;
   }
-  detail::require(!architecture.head || images > 1, "groups: ", images,
+  detail::require(!architecture.head || ranks * images > 1, "groups: ", images,
                   " image found; batch norm in the head wants more than one");
 }
 

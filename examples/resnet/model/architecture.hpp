@@ -59,7 +59,7 @@ void for_each_unit(const TrunkPlan& plan, Visit&& visit) {
 [[nodiscard]] TrunkPlan plan_trunk(const Architecture& architecture);
 
 /// Throws InvalidInput unless the trunk can be trained on these groups: there is at least one, every size and count is
-/// positive, and every batch norm sees more than one value.
-void check_groups(const Architecture& architecture, const std::vector<ImageGroup>& groups);
+/// positive, and every batch norm, which sees those of all `ranks`, sees more than one value.
+void check_groups(const Architecture& architecture, const std::vector<ImageGroup>& groups, int ranks = 1);
 
 }  // namespace swav::resnet

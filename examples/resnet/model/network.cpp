@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <sstream>
+#include <utility>
 
 #include "engine/linear.hpp"
 #include "model/trunk.hpp"
@@ -98,13 +99,14 @@ struct Network::Implementation {
   bool forward_done = false;
 
   Implementation(const Architecture& wanted, std::vector<ImageGroup> wanted_groups, Precision stored,
-                 std::uint64_t seed, Gradients gradients_wanted)
+                 std::uint64_t seed, Gradients gradients_wanted, RankGroup ranks)
       : architecture(wanted),
         groups(std::move(wanted_groups)),
         precision(stored),
         gradients(gradients_wanted),
         plan(plan_trunk(wanted)),
-        weights((check_groups(wanted, groups), wanted), plan, seed),
+        weights((check_groups(wanted, groups, ranks.size()), wanted), plan, seed),
+        program(std::move(ranks)),
         parameters(plan, weights, true) {
     for (const ImageGroup& group : groups) {
       images.push_back(image_storage(architecture, group));
@@ -136,8 +138,9 @@ struct Network::Implementation {
 };
 
 Network::Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision,
-                 std::uint64_t seed, Gradients gradients)
-    : implementation_(std::make_unique<Implementation>(architecture, std::move(groups), precision, seed, gradients)) {}
+                 std::uint64_t seed, Gradients gradients, RankGroup ranks)
+    : implementation_(std::make_unique<Implementation>(architecture, std::move(groups), precision, seed, gradients,
+                                                       std::move(ranks))) {}
 Network::~Network() = default;
 
 std::span<float> Network::input(std::size_t group) {
@@ -168,6 +171,7 @@ void Network::backward(MatrixView<const float> grad_embeddings) {
 }
 
 std::vector<NamedTensor>& Network::tensors() { return implementation_->weights.tensors(); }
+std::span<float> Network::gradients() { return implementation_->weights.gradients(); }
 const Architecture& Network::architecture() const { return implementation_->architecture; }
 std::size_t Network::groups() const { return implementation_->groups.size(); }
 Index Network::rows() const { return implementation_->rows; }

@@ -26,8 +26,10 @@ class Network {
  public:
   /// Throws InvalidInput for an unknown depth, a width that is no positive multiple of 8, an empty group, or so few
   /// values that batch norm is undefined.
+  /// `groups` are this rank's images, as many on each of `ranks`: batch norm's statistics are of all ranks' images, and
+  /// running ones the same on each; forward() and backward() are collective.
   Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision, std::uint64_t seed,
-          Gradients gradients = Gradients::computed);
+          Gradients gradients = Gradients::computed, RankGroup ranks = {});
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
@@ -40,11 +42,14 @@ class Network {
   MatrixView<const float> forward();
   /// Overwrites every gradient with that of the loss whose gradient in the last forward()'s embeddings is given, once a
   /// forward(). The weights must not have changed since. Throws InvalidInput on a wrong shape, without a forward(), or
-  /// for a network without gradients.
+  /// for a network without gradients. The gradients are those of this rank's embeddings: their sum over the ranks is
+  /// that of the whole batch.
   void backward(MatrixView<const float> grad_embeddings);
 
   /// Parameters and running statistics: the whole state. The spans stay valid; values may be written between steps.
   [[nodiscard]] std::vector<NamedTensor>& tensors();
+  /// All gradients in one piece, with zeros between some of them.
+  [[nodiscard]] std::span<float> gradients();
   [[nodiscard]] const Architecture& architecture() const;
   /// How many inputs there are.
   [[nodiscard]] std::size_t groups() const;

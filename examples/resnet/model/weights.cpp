@@ -77,19 +77,24 @@ void Weights::add_linear(const std::string& name, Index out, Index in) {
 void Weights::allocate() {
   const auto padded = [](Index size) { return (size + 15) / 16 * 16; };  // every tensor on its own cache line
   const auto has_gradient = [](const NamedTensor& t) { return t.name.find(".running_") == std::string::npos; };
-  Index total = 0;
-  for (const NamedTensor& t : tensors_) total += padded(count(t.shape)) * (has_gradient(t) ? 2 : 1);
+  Index total = 0, total_gradients = 0;
+  for (const NamedTensor& t : tensors_) {
+    total += padded(count(t.shape));
+    if (has_gradient(t)) total_gradients += padded(count(t.shape));
+  }
+  total += total_gradients;
   storage_.reset(
       static_cast<float*>(::operator new (static_cast<std::size_t>(total) * sizeof(float), std::align_val_t{64})));
   std::fill_n(storage_.get(), total, 0.0f);
-  float* next = storage_.get();
+  gradients_ = {storage_.get(), static_cast<std::size_t>(total_gradients)};
+  float *next_gradient = storage_.get(), *next = storage_.get() + total_gradients;
   for (NamedTensor& t : tensors_) {
     const Index size = count(t.shape);
     t.value = {next, static_cast<std::size_t>(size)};
     next += padded(size);
     if (!has_gradient(t)) continue;
-    t.gradient = {next, static_cast<std::size_t>(size)};
-    next += padded(size);
+    t.gradient = {next_gradient, static_cast<std::size_t>(size)};
+    next_gradient += padded(size);
   }
 }
 

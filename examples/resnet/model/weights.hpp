@@ -30,6 +30,8 @@ class Weights {
   Weights(const Architecture& architecture, const TrunkPlan& plan, std::uint64_t seed);
 
   [[nodiscard]] std::vector<NamedTensor>& tensors() { return tensors_; }
+  /// All gradients in one piece, with zeros between some of them: for sums over processes.
+  [[nodiscard]] std::span<float> gradients() { return gradients_; }
   /// The tensor of that name, which exists.
   [[nodiscard]] NamedTensor& operator[](const std::string& name);
 
@@ -46,6 +48,7 @@ class Weights {
 
   std::vector<NamedTensor> tensors_;
   std::unique_ptr<float, Free> storage_;
+  std::span<float> gradients_;
 };
 
 }  // namespace swav::resnet
