@@ -75,4 +75,48 @@ class Sinkhorn {
 
 #endif
 
+/// Functions of transports on the test's device, of host matrices.
+#ifdef SWAV_TEST_CUDA
+
+template <class Scalar, class Metric>
+RowMatrix<Scalar> points_gradient_of(const PointCost<Scalar, Metric>& points, const RowMatrix<Scalar>& by) {
+  Copies copies;
+  return on_host<Scalar>(points_gradient(copies(points), copies(MatrixView<const Scalar>(by)), TestDevice()));
+}
+template <class Result>
+auto plan_gradients_of(const Result& result, const RowMatrix<double>& by, const PlanGradientOptions& options = {}) {
+  return plan_gradients(result, Copies()(MatrixView<const double>(by)), options);
+}
+template <class Metric>
+struct CudaDivergence : SinkhornDivergence<double, Metric, TestDevice> {
+  Copies copies;
+};
+template <class Metric>
+CudaDivergence<Metric> divergence_of(const PointCost<double, Metric>& cost, VectorView<const double> a,
+                                     VectorView<const double> b, const SinkhornOptions& options) {
+  CudaDivergence<Metric> result;
+  Copies masses;
+  static_cast<SinkhornDivergence<double, Metric, TestDevice>&>(result) =
+      sinkhorn_divergence(result.copies(cost), masses(a), masses(b), options, TestDevice());
+  return result;
+}
+
+#else
+
+template <class Scalar, class Metric>
+RowMatrix<Scalar> points_gradient_of(const PointCost<Scalar, Metric>& points, const RowMatrix<Scalar>& by) {
+  return on_host(points_gradient(points, by, TestDevice()));
+}
+template <class Result>
+auto plan_gradients_of(const Result& result, const RowMatrix<double>& by, const PlanGradientOptions& options = {}) {
+  return plan_gradients(result, by, options);
+}
+template <class Metric>
+auto divergence_of(const PointCost<double, Metric>& cost, VectorView<const double> a, VectorView<const double> b,
+                   const SinkhornOptions& options) {
+  return sinkhorn_divergence(cost, a, b, options, TestDevice());
+}
+
+#endif
+
 }  // namespace swav::test

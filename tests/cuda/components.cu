@@ -20,6 +20,33 @@ void use_all(const CudaDevice& device, MatrixView<const T> z, MatrixView<T> out)
   sinkhorn.codes_into(z, out);
 }
 
+template <class T>
+void use_transports(const CudaDevice& device, MatrixView<const T> x, MatrixView<const T> cost) {
+  swav::Sinkhorn<T, CudaDevice> sinkhorn({}, device);
+  const auto result = sinkhorn.solve(cost);
+  (void)result.plan();
+  (void)result.apply(x);
+  (void)swav::gradient_a(result);
+  (void)swav::gradient_b(result);
+  (void)swav::plan_gradients(result, cost);
+  const swav::PointCost<T> points(x, x);
+  const auto divergence = swav::sinkhorn_divergence(points, {}, {}, {}, device);
+  (void)swav::gradient_x(divergence);
+  (void)swav::gradient_y(divergence);
+  (void)swav::points_gradient(points, cost, device);
+  (void)divergence.xy.map(x);
+  swav::SinkhornBatch<T, CudaDevice> batch({}, device);
+  (void)batch.solve(cost, cost.cols).plans();
+}
+
+template <class T>
+void evaluate(const CudaDevice& device, MatrixView<const T> x, swav::VectorView<const int> labels) {
+  swav::LinearProbe<T, CudaDevice> probe({}, device);
+  (void)probe.accuracy(x, labels, x, labels);
+  (void)swav::feature_spread(x, device);
+  (void)swav::assign_prototypes(x, x, device);
+}
+
 }  // namespace
 
 void use_every_component(const CudaDevice& device, MatrixView<const float> f, MatrixView<float> to_f,
@@ -29,7 +56,6 @@ void use_every_component(const CudaDevice& device, MatrixView<const float> f, Ma
   use_all(device, d, to_d);
   use_all(device, h, to_h);
   use_all(device, b, to_b);
-  swav::Sinkhorn<float, CudaDevice> solver({}, device);
-  swav::Sinkhorn<float, CudaDevice>::Result result;
-  solver.solve_into(f, {}, {}, result);
+  use_transports(device, f, f);
+  use_transports(device, h, h);
 }

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "swav/backend/cuda.cuh"
 #include "swav/sinkhorn/sinkhorn.hpp"
@@ -92,27 +94,83 @@ using TestDevice = CudaDevice;
 inline TestDevice test_device(int) { return CudaDevice(); }
 inline constexpr int slowness = 20;
 inline constexpr bool counts_allocations = false;  // of the copies around each call; a captured step has none
-inline constexpr bool scores_are_halves = true;  // of 16-bit scalars, in the loss
-inline constexpr bool scaling_is_wide = true;  // sums are in double where floats could leave their range
+inline constexpr bool scores_are_halves = true;    // of 16-bit scalars, in the loss
+inline constexpr bool scaling_is_wide = true;      // sums are in double where floats could leave their range
 
 template <class T>
 auto on_device(const RowMatrix<T>& matrix) {
   using D = DeviceScalar<T>;
   return CudaMatrix<D>(MatrixView<const D>(reinterpret_cast<const D*>(matrix.data()), matrix.rows(), matrix.cols()));
 }
-template <class T>
-RowMatrix<T> on_host(const CudaMatrix<DeviceScalar<T>>& matrix) {
-  RowMatrix<T> copy(matrix.rows(), matrix.cols());
-  using D = DeviceScalar<T>;
+/// As the host's type T, or as it is.
+template <class T = void, class D>
+auto on_host(const CudaMatrix<D>& matrix) {
+  RowMatrix<std::conditional_t<std::is_void_v<T>, D, T>> copy(matrix.rows(), matrix.cols());
   matrix.copy_to(MatrixView<D>(reinterpret_cast<D*>(copy.data()), copy.rows(), copy.cols()));
   return copy;
 }
 
+/// Copies of host memory on the GPU, which whoever refers to them keeps.
+class Copies {
+ public:
+  template <class T>
+  MatrixView<const DeviceScalar<T>> operator()(MatrixView<const T> view) {
+    if (view.data == nullptr || view.size() == 0 || (view.rows > 1 && view.stride < view.cols))
+      return {nullptr, view.rows, view.cols, view.stride};
+    kept_.push_back(std::make_shared<Mirror>());
+    kept_.back()->take(view);
+    kept_.back()->upload();
+    return kept_.back()->on_device(view);
+  }
+  template <class T>
+  VectorView<const DeviceScalar<T>> operator()(VectorView<const T> view) {
+    return {(*this)(MatrixView<const T>(view.data, 1, view.size)).data, view.size};
+  }
+  template <class Scalar, class Metric>
+  auto operator()(const PointCost<Scalar, Metric>& cost) {
+    return PointCost<DeviceScalar<Scalar>, Metric>((*this)(cost.x), (*this)(cost.y), cost.metric);
+  }
+
+ private:
+  std::vector<std::shared_ptr<Mirror>> kept_;
+};
+
+/// A transport on the GPU, with host matrices.
+template <class Scalar, class Base>
+struct CudaResult : Base {
+  Copies copies;
+  [[nodiscard]] RowMatrix<Scalar> plan() const { return on_host<Scalar>(Base::plan()); }
+  [[nodiscard]] RowMatrix<Scalar> apply(const RowMatrix<Scalar>& x, int axis = 1) const {
+    return on_host<Scalar>(Base::apply(on_device(x), axis));
+  }
+  [[nodiscard]] RowMatrix<Scalar> map(const RowMatrix<Scalar>& z) const {
+    return on_host<Scalar>(Base::map(on_device(z)));
+  }
+};
+
 template <class Scalar>
 class CudaSinkhorn {
   using View = MatrixView<const Scalar>;
+  using Masses = VectorView<const Scalar>;
+  using Base = swav::Sinkhorn<DeviceScalar<Scalar>, CudaDevice>;
 
  public:
+  using Result = CudaResult<Scalar, typename Base::Result>;
+  template <class Metric>
+  using PointResult = CudaResult<Scalar, typename Base::template PointResult<Metric>>;
+
+  Result solve(View cost, Masses a = {}, Masses b = {}, const Result* warm = nullptr) {
+    return solved<Result>(cost, a, b, warm);
+  }
+  template <class Metric>
+  PointResult<Metric> solve(const PointCost<Scalar, Metric>& cost, Masses a = {}, Masses b = {},
+                            const PointResult<Metric>* warm = nullptr) {
+    return solved<PointResult<Metric>>(cost, a, b, warm);
+  }
+  void solve_into(View cost, Masses a, Masses b, Result& result, const Result* warm = nullptr) {
+    run(cost, a, b, result, warm);
+  }
+
   explicit CudaSinkhorn(SinkhornOptions options = {}, TestDevice device = CudaDevice())
       : device_(device), base_(std::move(options), device) {}
 
@@ -131,8 +189,21 @@ class CudaSinkhorn {
   }
 
  private:
+  template <class Found, class Cost>
+  Found solved(const Cost& cost, Masses a, Masses b, const Found* warm) {
+    Found result;
+    run(cost, a, b, result, warm);
+    return result;
+  }
+  template <class Found, class Cost>
+  void run(const Cost& cost, Masses a, Masses b, Found& result, const Found* warm) {
+    Copies copies, masses;
+    base_.solve_into(copies(cost), masses(a), masses(b), result, warm);
+    result.copies = std::move(copies);
+  }
+
   CudaDevice device_;
-  swav::Sinkhorn<DeviceScalar<Scalar>, CudaDevice> base_;
+  Base base_;
 };
 
 class CpuSinkhorn : public swav::Sinkhorn<long double> {

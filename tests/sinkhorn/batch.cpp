@@ -234,7 +234,7 @@ TEST_CASE("results do not depend on the number of threads, and a second call all
     again.solve_into(batch.costs, n, batch.a, batch.b, {}, two);
     const long before = allocations();
     again.solve_into(batch.costs, n, batch.a, batch.b, {}, two);
-    CHECK(allocations() == before);
+    if (counts_allocations) CHECK(allocations() == before);
     CHECK(same(one, two));
   }
 }

@@ -308,7 +308,7 @@ TEST_CASE("a warm start ends at once, and a solver serves any shape without allo
   const long before = allocations();
   sinkhorn.solve_into(problem.cost, problem.a, problem.b, again);
   sinkhorn.solve_into(problem.cost, problem.a, problem.b, again, &again);
-  CHECK(allocations() == before);
+  if (counts_allocations) CHECK(allocations() == before);
   CHECK(again.iterations <= 2);
 }
 

@@ -109,7 +109,7 @@ template <class Scalar, class Device, DifferentiableMetric<PotentialScalar<Scala
   typename Device::template Matrix<L> gradient(result.cost().rows, result.cost().x.cols);
   GradientPasses<Device>::through_points(result.device(), result.cost(), result.f.data(), result.g.data(),
                                          result.epsilon, MatrixView<L>(gradient));
-  return TransportPasses<Device>::template converted<Scalar>(std::move(gradient));
+  return TransportPasses<Device>::template converted<Scalar>(result.device(), std::move(gradient));
 }
 
 /// The same with respect to the points y (m x d), of a symmetric metric. Collective in a group of processes.
@@ -122,7 +122,7 @@ template <class Scalar, class Device, DifferentiableMetric<PotentialScalar<Scala
   GradientPasses<Device>::through_points(result.device(), turned, result.g.data(), result.f.data(), result.epsilon,
                                          MatrixView<L>(gradient));
   result.group().sum(gradient.data(), gradient.size());
-  return TransportPasses<Device>::template converted<Scalar>(std::move(gradient));
+  return TransportPasses<Device>::template converted<Scalar>(result.device(), std::move(gradient));
 }
 
 /// Through cost_matrix(cost): from dL/dC (n x m) to dL/dx (n x d). For dL/dy give the cost with x and y exchanged and
@@ -136,7 +136,7 @@ template <class Scalar, DifferentiableMetric<PotentialScalar<Scalar>> Metric, cl
                   grad_cost.rows, " x ", grad_cost.cols, " found, ", cost.rows, " x ", cost.cols, " wanted");
   typename Device::template Matrix<L> gradient(cost.rows, cost.x.cols);
   GradientPasses<Device>::through_points(device, cost, grad_cost, MatrixView<L>(gradient));
-  return TransportPasses<Device>::template converted<Scalar>(std::move(gradient));
+  return TransportPasses<Device>::template converted<Scalar>(device, std::move(gradient));
 }
 
 }  // namespace swav

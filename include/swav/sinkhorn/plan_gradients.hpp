@@ -199,7 +199,7 @@ template <class Scalar, class Device, class Cost, class Group>
   auto plan = system.take_plan();
   GradientPasses<Device>::plan_gradient(result.device(), grad_plan, gradients.a.data(), gradients.b.data(),
                                         static_cast<L>(result.epsilon), plan);
-  gradients.cost = TransportPasses<Device>::template converted<Scalar>(std::move(plan));
+  gradients.cost = TransportPasses<Device>::template converted<Scalar>(result.device(), std::move(plan));
 
   // dL/da_i = alpha_i d(r_i)/d(a_i) of the marginal r: r_i = a_i exp(-f~_i/rho_a) where a is not held exactly.
   const auto finish = [&](Vector& gradient, const Vector& diagonal, double rho, const auto& soft_minima) {

@@ -94,6 +94,7 @@ struct PlanSums {
 ///     One read: what rows add to them, and column_sums.
 ///   evaluate_columns(device, cols, workspace, sums): adds what columns do.
 ///   plan, apply, marginal, map: of TransportResult
+///   converted<Scalar>(device, Matrix<L>&&) -> Matrix<Scalar>
 template <class Device>
 struct TransportPasses;
 

@@ -39,7 +39,7 @@ class TransportProblem {
       : options_(options),
         group_(group),
         workspace_(workspace),
-        rows_(agreed(cost, a, b, warm_g), workspace.points),
+        rows_(device, agreed(cost, a, b, warm_g), workspace.points),
         device_(Passes::device_for(device, cost.size())),
         warm_(warm_g != nullptr) {
     workspace_.reserve(cost.rows, cost.cols, device_);

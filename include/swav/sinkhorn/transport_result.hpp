@@ -102,7 +102,7 @@ class TransportResult {
     typename Device::template Matrix<Potential> result(axis == 1 ? cost_.rows : cost_.cols, x.cols);
     Passes::apply(device_, cost_, f.data(), g.data(), epsilon, x, axis == 0, MatrixView<Potential>(result));
     if (axis == 0) group_.sum(result.data(), result.size());
-    return Passes::template converted<Scalar>(std::move(result));
+    return Passes::template converted<Scalar>(device_, std::move(result));
   }
 
   /// Of points: where the transport takes any points z (k x d), those that it was made of or others: k x d rows
@@ -117,7 +117,7 @@ class TransportResult {
     const Index stranded = Passes::map(device_, from_z, g.data(), epsilon, MatrixView<Potential>(result));
     detail::require(stranded < 0, "TransportResult::map: row ", stranded,
                     " of z found without a finite cost to any point with mass, one wanted");
-    return Passes::template converted<Scalar>(std::move(result));
+    return Passes::template converted<Scalar>(device_, std::move(result));
   }
 
   /// The sums of P along an axis, without the plan: axis 1 the n row sums, axis 0 the m column sums.

@@ -5,8 +5,11 @@
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <typeindex>
+#include <typeinfo>
 #include <utility>
 
 #include "swav/backend/cuda/error.cuh"
@@ -162,9 +165,22 @@ class CudaDevice {
   explicit CudaDevice(cudaStream_t stream, CudaProducts products = CudaProducts::full)
       : resources_(std::make_shared<Resources>(stream, products)) {}
 
+  /// Another kind of device on this stream, the same at each call: it keeps memory to work in.
   template <class Other>
   requires requires(cudaStream_t stream) { detail::FromStream<Other>::make(stream); }
-  operator Other() const { return detail::FromStream<Other>::make(stream()); }
+  operator const Other&() const {
+    std::shared_ptr<void>& other = resources_->others[std::type_index(typeid(Other))];
+    if (other == nullptr) other = std::make_shared<Other>(detail::FromStream<Other>::make(stream()));
+    return *static_cast<const Other*>(other.get());
+  }
+
+  /// One host thread enqueues all work.
+  [[nodiscard]] int shares(Index count) const { return count > 0 ? 1 : 0; }
+  [[nodiscard]] CudaDevice of_share() const { return *this; }
+  template <class Body>
+  void for_shares(Index count, const Body& body) const {
+    if (count > 0) body(0, Index{0}, count);
+  }
 
   [[nodiscard]] cudaStream_t stream() const { return resources_->stream; }
   [[nodiscard]] CudaProducts products() const { return resources_->products; }
@@ -223,6 +239,7 @@ class CudaDevice {
     int* seen = nullptr;  // pinned
     cublasHandle_t cublas = nullptr;
     char* cublas_workspace = nullptr;
+    std::map<std::type_index, std::shared_ptr<void>> others;
   };
 
   std::shared_ptr<Resources> resources_;

@@ -15,7 +15,7 @@
 namespace swav::detail {
 
 /// What the passes read a cost through:
-///   CostRows(cost, buffer): the buffer is for what is prepared once, O(m d)
+///   CostRows(device, cost, buffer): the buffer is for what is prepared once, O(m d)
 ///   rows, cols; is_stored; may_forbid: whether an entry +inf is meant and not an overflow
 ///   load(i, first, count, scratch) -> entries first to first + count - 1 of row i: in `scratch` (count elements), or
 ///   where they already are
@@ -29,8 +29,8 @@ class CostRows<MatrixView<const Scalar>> {
   static constexpr bool is_stored = true, may_forbid = true;
   Index rows, cols;
 
-  template <class Buffer>
-  CostRows(MatrixView<const Scalar> cost, Buffer&) : rows(cost.rows), cols(cost.cols), cost_(cost) {}
+  template <class Device, class Buffer>
+  CostRows(const Device&, MatrixView<const Scalar> cost, Buffer&) : rows(cost.rows), cols(cost.cols), cost_(cost) {}
 
   [[nodiscard]] ConstArrayMap<L> load(Index i, Index first, Index count, L* scratch) const {
     const ConstArrayMap<Scalar> row(cost_.row(i) + first, count);
@@ -58,8 +58,8 @@ class CostRows<PointCost<Scalar, Metric>> {
   static constexpr bool is_stored = false, may_forbid = !is_known;
   Index rows, cols;
 
-  template <class Buffer>
-  CostRows(const PointCost<Scalar, Metric>& cost, Buffer& buffer)
+  template <class Device, class Buffer>
+  CostRows(const Device&, const PointCost<Scalar, Metric>& cost, Buffer& buffer)
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), metric_(cost.metric) {
     x_ = buffer.reserve((rows + cols) * dimension_);
     y_ = x_ + rows * dimension_;

@@ -158,7 +158,7 @@ struct GradientPasses<BasicEigenDevice<Product>> {
   static void for_rows(const Device& device, const Cost& cost, const Body& body) {
     using L = typename detail::CostRows<Cost>::L;
     typename Device::template Buffer<L> points, storage;
-    const detail::CostRows<Cost> rows(cost, points);
+    const detail::CostRows<Cost> rows(device, cost, points);
     const Index cols = cost.cols;
     storage.reserve(device.shares(cost.rows) * 2 * cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {

@@ -70,7 +70,7 @@ struct TransportPlanPasses {
   static void cost_matrix(const Device& device, const Cost& cost, MatrixView<Scalar> out) {
     using L = PotentialScalar<Scalar>;
     typename Device::template Buffer<L> points, scratch;
-    const CostRows<Cost> rows(cost, points);
+    const CostRows<Cost> rows(device, cost, points);
     scratch.reserve(device.shares(cost.rows) * cost.cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
       for (Index i = first; i < first + count; ++i) {
@@ -117,7 +117,7 @@ struct TransportPlanPasses {
     const L inverse = inverse_of(static_cast<L>(epsilon));
     const Index cols = cost.cols;
     typename Device::template Buffer<L> points, scratch;
-    const CostRows<PointCost<Scalar, Metric>> rows(cost, points);
+    const CostRows<PointCost<Scalar, Metric>> rows(device, cost, points);
     scratch.reserve(device.shares(cost.rows) * cols);
     std::vector<Index> stranded(static_cast<std::size_t>(device.shares(cost.rows)), -1);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
@@ -134,7 +134,7 @@ struct TransportPlanPasses {
   }
 
   template <class Scalar, class L>
-  static RowMatrix<Scalar> converted(RowMatrix<L>&& from) {
+  static RowMatrix<Scalar> converted(const Device&, RowMatrix<L>&& from) {
     if constexpr (std::is_same_v<Scalar, L>)
       return std::move(from);
     else
@@ -188,7 +188,7 @@ struct TransportPlanPasses {
   static void for_shares_of_plan(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
                                  const Body& body) {
     typename Device::template Buffer<L> points, scratch;
-    const CostRows<Cost> rows(cost, points);
+    const CostRows<Cost> rows(device, cost, points);
     scratch.reserve(device.shares(cost.rows) * 3 * cost.cols);
     device.for_shares(cost.rows, [&](int share, Index first, Index count) {
       for (Index i = first; i < first + count; ++i) {

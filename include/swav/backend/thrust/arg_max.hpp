@@ -1,7 +1,6 @@
 // Where each row's largest score stands, by Thrust. In: a function of row and column. Out: a column a row, on the host.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include "swav/backend/thrust/device.hpp"
@@ -45,7 +44,7 @@ bool arg_max_rows(const ThrustDevice<Policy>& device, Index rows, Index cols, co
   for_each_index(device.policy(), rows,
                  [=] SWAV_HOST_DEVICE(Index r) { chosen[r] = static_cast<int>(found[r].largest.column); });
   const auto finite = [=] SWAV_HOST_DEVICE(Index r) { return found[r].finite; };
-  thrust::copy_n(storage_of_columns.begin(), rows, columns);
+  download(device.policy(), chosen, rows, columns);
   return reduce_indices(own, rows, finite, true, thrust::logical_and<bool>());
 }
 

@@ -2,8 +2,6 @@
 // Out: potentials and summaries.
 #pragma once
 
-#include <thrust/copy.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -45,24 +43,24 @@ struct BatchPasses<ThrustDevice<Policy>> {
       n = std::max(n, problems[lane].cost.rows);
       m = std::max(m, problems[lane].cost.cols);
     }
-    gather(problems, runs, count, n, m, w);
+    gather(device, problems, runs, count, n, m, w);
     auto* const on_device = device.template pass_scratch<BatchProblem<Scalar>>(count);
-    thrust::copy_n(problems, count, typename Device::template Buffer<BatchProblem<Scalar>>::Pointer(on_device));
-    thrust::copy_n(runs, count, w.runs.begin());
-    thrust::copy_n(summaries, count, w.summaries.begin());
+    detail::upload(device.policy(), problems, count, on_device);
+    detail::upload(device.policy(), runs, count, w.runs.data());
+    detail::upload(device.policy(), summaries, count, w.summaries.data());
     const detail::BatchNumbers<T> numbers(count, n, m, w.numbers.reserve(detail::BatchNumbers<T>::size(count, n, m)));
     detail::for_each_index(device.policy(), count,
                            detail::SolveOfBatch<Scalar, T>{on_device, w.runs.data(), w.summaries.data(), w.f.data(),
                                                            w.g.data(), n, m, numbers, settings, iterations});
-    thrust::copy_n(w.runs.begin(), count, runs);
-    thrust::copy_n(w.summaries.begin(), count, summaries);
-    scatter(problems, runs, count, n, m, w);
+    detail::download(device.policy(), w.runs.data(), count, runs);
+    detail::download(device.policy(), w.summaries.data(), count, summaries);
+    scatter(device, problems, runs, count, n, m, w);
   }
 
  private:
   template <class Scalar, class T>
-  static void gather(const BatchProblem<Scalar>* problems, const Run* runs, Index count, Index n, Index m,
-                     Workspace<T>& w) {
+  static void gather(const Device& device, const BatchProblem<Scalar>* problems, const Run* runs, Index count, Index n,
+                     Index m, Workspace<T>& w) {
     w.runs.reserve(count);
     w.summaries.reserve(count);
     w.f.reserve(count * n);
@@ -77,15 +75,15 @@ struct BatchPasses<ThrustDevice<Policy>> {
       std::copy_n(problems[lane].g, problems[lane].cost.cols, w.host_g.data() + lane * m);
     }
     if (!any) return;
-    thrust::copy_n(w.host_f.data(), count * n, w.f.begin());
-    thrust::copy_n(w.host_g.data(), count * m, w.g.begin());
+    detail::upload(device.policy(), w.host_f.data(), count * n, w.f.data());
+    detail::upload(device.policy(), w.host_g.data(), count * m, w.g.data());
   }
 
   template <class Scalar, class T>
-  static void scatter(const BatchProblem<Scalar>* problems, const Run* runs, Index count, Index n, Index m,
-                      Workspace<T>& w) {
-    thrust::copy_n(w.f.begin(), count * n, w.host_f.data());
-    thrust::copy_n(w.g.begin(), count * m, w.host_g.data());
+  static void scatter(const Device& device, const BatchProblem<Scalar>* problems, const Run* runs, Index count, Index n,
+                      Index m, Workspace<T>& w) {
+    detail::download(device.policy(), w.f.data(), count * n, w.host_f.data());
+    detail::download(device.policy(), w.g.data(), count * m, w.host_g.data());
     for (Index lane = 0; lane < count; ++lane) {
       if (runs[lane].state == Run::State::unsuited) continue;
       std::copy_n(w.host_f.data() + lane * n, problems[lane].cost.rows, problems[lane].f);

@@ -113,7 +113,7 @@ class LaneOfBatch {
   }
 
   SWAV_HOST_DEVICE bool load_masses() {
-    constexpr int digits = std::numeric_limits<Scalar>::digits;
+    constexpr int digits = scalar_digits<Scalar>();
     const double rounding = std::ldexp(1.0, -(digits < 53 ? digits : 53));
     const double total_a = total_of(problem_.a, n_), total_b = total_of(problem_.b, m_);
     if (!(total_a > 0 && total_b > 0 && std::abs(total_a - total_b) <= std::sqrt(rounding) * total_a)) return false;

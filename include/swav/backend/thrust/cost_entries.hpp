@@ -26,8 +26,8 @@ class CostEntries<Policy, MatrixView<const Scalar>> {
   static constexpr bool is_stored = true, may_forbid = true;
   Index rows, cols;
 
-  template <class Buffer>
-  CostEntries(MatrixView<const Scalar> cost, Buffer&) : rows(cost.rows), cols(cost.cols), cost_(cost) {}
+  template <class Device, class Buffer>
+  CostEntries(const Device&, MatrixView<const Scalar> cost, Buffer&) : rows(cost.rows), cols(cost.cols), cost_(cost) {}
 
   SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
     return static_cast<L>(static_cast<Accumulator<Scalar>>(cost_.data[i * cost_.stride + j]));
@@ -46,12 +46,13 @@ class CostEntries<Policy, PointCost<Scalar, Metric>> {
                                      !std::is_same_v<Metric, Cosine>;
   Index rows, cols;
 
-  template <class Buffer>
-  CostEntries(const PointCost<Scalar, Metric>& cost, Buffer& buffer)
+  template <class Device, class Buffer>
+  CostEntries(const Device& device, const PointCost<Scalar, Metric>& cost, Buffer& buffer)
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), metric_(cost.metric) {
     L* const points = buffer.reserve((rows + cols) * dimension_);
-    copy(cost.x, points);
-    copy(cost.y, points + rows * dimension_);
+    const ThrustDevice<Policy>& on = device;
+    copy(on.policy(), cost.x, points);
+    copy(on.policy(), cost.y, points + rows * dimension_);
     points_ = points;
   }
 
@@ -67,9 +68,9 @@ class CostEntries<Policy, PointCost<Scalar, Metric>> {
   }
 
   /// Part of the constructor; nvcc allows no lambdas of device code in private functions.
-  static void copy(MatrixView<const Scalar> from, L* to) {
+  static void copy(const Policy& policy, MatrixView<const Scalar> from, L* to) {
     const Index cols = from.cols;
-    for_each_entry(Policy(), from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+    for_each_entry(policy, from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
       to[r * cols + c] = static_cast<L>(static_cast<Accumulator<Scalar>>(from.data[r * from.stride + c]));
     });
   }

@@ -2,7 +2,6 @@
 // of the CPU; colour steps between two contrasts are one algorithm.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <algorithm>
@@ -143,7 +142,7 @@ struct CropPasses<ThrustDevice<Policy>> {
     const Index radius = detail::blur_radius(photometry, plan.size);
     if (radius == 0) return;
     detail::blur_weights(photometry, radius, w.host_weights.data());
-    thrust::copy_n(w.host_weights.data(), radius + 1, w.blur_weights.begin());
+    detail::upload(w.device.policy(), w.host_weights.data(), radius + 1, w.blur_weights.data());
     const bool is_box = photometry.blur_filter == BlurFilter::box;
     const int passes = detail::blur_passes(photometry.blur_filter);
     for (int pass = 0; pass < 2 * passes; ++pass) {

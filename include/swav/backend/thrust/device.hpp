@@ -11,6 +11,35 @@
 #include "swav/core/matrix_view.hpp"
 
 namespace swav {
+namespace detail {
+
+/// Copies between the host's memory and a policy's, after what was asked of the policy before; complete when the call
+/// returns. Specialised for policies that have a stream.
+template <class Policy>
+struct SystemCopies {
+  template <class T>
+  using Pointer = decltype(thrust::malloc<T>(std::declval<const Policy&>(), 1));
+
+  template <class T>
+  static void upload(const Policy&, const T* host, Index count, T* to) {
+    thrust::copy_n(host, count, Pointer<T>(to));
+  }
+  template <class T>
+  static void download(const Policy&, const T* from, Index count, T* host) {
+    thrust::copy_n(Pointer<T>(const_cast<T*>(from)), count, host);
+  }
+};
+
+template <class Policy, class T>
+void upload(const Policy& policy, const T* host, Index count, T* to) {
+  if (count > 0) SystemCopies<Policy>::upload(policy, host, count, to);
+}
+template <class Policy, class T>
+void download(const Policy& policy, const T* from, Index count, T* host) {
+  if (count > 0) SystemCopies<Policy>::download(policy, from, count, host);
+}
+
+}  // namespace detail
 
 /// Uninitialised storage in the memory of a policy's system, that only ever grows.
 template <class Policy, class T>

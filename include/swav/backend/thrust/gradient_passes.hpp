@@ -2,11 +2,11 @@
 // vectors of the host. Out: see sinkhorn/gradients.hpp; vectors of the host.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "swav/backend/thrust/cost_entries.hpp"
 #include "swav/backend/thrust/device.hpp"
@@ -29,13 +29,16 @@ struct GradientPasses<ThrustDevice<Policy>> {
   using Matrix = typename Device::template Matrix<T>;
   template <class Cost>
   using Entries = detail::CostEntries<Policy, Cost>;
+  /// The matrix of any device whose memory is the policy's; L is deduced from what stands beside it.
+  template <class L>
+  using Plan = std::type_identity_t<MatrixView<L>>;
 
   template <class Cost, class L>
   static void row_soft_minima(const Device& device, const Cost& cost, const L* g, double epsilon, L* out) {
     Buffer<L> points, potentials, found;
     Buffer<detail::LogSum<L>> sums;
-    const Entries<Cost> entries(cost, points);
-    const L* const of_columns = copied(g, cost.cols, potentials);
+    const Entries<Cost> entries(device, cost, points);
+    const L* const of_columns = copied(device, g, cost.cols, potentials);
     const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
       return detail::LogSum<L>{of_columns[j] - entries(i, j), L(1)};
     };
@@ -48,14 +51,14 @@ struct GradientPasses<ThrustDevice<Policy>> {
       const L infinity = std::numeric_limits<L>::infinity();
       minima[i] = rows[i].largest == -infinity ? infinity : -rows[i].largest - scale * std::log(rows[i].sum);
     });
-    thrust::copy_n(found.begin(), cost.rows, out);
+    detail::download(device.policy(), minima, cost.rows, out);
   }
 
   template <class Cost, class L>
   static void column_minima(const Device& device, const Cost& cost, const L* f, L* out) {
     Buffer<L> points, potentials;
-    const Entries<Cost> entries(cost, points);
-    const L* const of_rows = copied(f, cost.rows, potentials);
+    const Entries<Cost> entries(device, cost, points);
+    const L* const of_rows = copied(device, f, cost.rows, potentials);
     const auto rest = [=] SWAV_HOST_DEVICE(Index i, Index j) { return entries(i, j) - of_rows[i]; };
     over_columns(device, cost.rows, cost.cols, rest, detail::Smaller<L>(), std::numeric_limits<L>::infinity(), out);
   }
@@ -63,8 +66,9 @@ struct GradientPasses<ThrustDevice<Policy>> {
   template <class Cost, class L>
   static void column_sums(const Device& device, const Cost& cost, const L* f, const L* minima, double epsilon, L* out) {
     Buffer<L> points, potentials, least;
-    const Entries<Cost> entries(cost, points);
-    const L *const of_rows = copied(f, cost.rows, potentials), *const of_columns = copied(minima, cost.cols, least);
+    const Entries<Cost> entries(device, cost, points);
+    const L *const of_rows = copied(device, f, cost.rows, potentials), *const of_columns =
+                                                                           copied(device, minima, cost.cols, least);
     const L inverse = detail::inverse_of(static_cast<L>(epsilon));
     const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
       if (of_rows[i] == -std::numeric_limits<L>::infinity()) return L(0);
@@ -78,9 +82,9 @@ struct GradientPasses<ThrustDevice<Policy>> {
   static void through_points(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
                              MatrixView<L> out) {
     Buffer<L> points, potentials_f, potentials_g;
-    const Entries<Cost> entries(cost, points);
-    const detail::PlanEntry<Entries<Cost>> plan{entries, copied(f, cost.rows, potentials_f),
-                                                copied(g, cost.cols, potentials_g),
+    const Entries<Cost> entries(device, cost, points);
+    const detail::PlanEntry<Entries<Cost>> plan{entries, copied(device, f, cost.rows, potentials_f),
+                                                copied(device, g, cost.cols, potentials_g),
                                                 detail::inverse_of(static_cast<L>(epsilon))};
     add_gradients(device, entries, plan, out);
   }
@@ -89,7 +93,7 @@ struct GradientPasses<ThrustDevice<Policy>> {
   static void through_points(const Device& device, const Cost& cost, MatrixView<const Scalar> weights,
                              MatrixView<L> out) {
     Buffer<L> points;
-    const Entries<Cost> entries(cost, points);
+    const Entries<Cost> entries(device, cost, points);
     const auto weight = [=] SWAV_HOST_DEVICE(Index i, Index j) { return number<L>(weights(i, j)); };
     add_gradients(device, entries, weight, out);
   }
@@ -102,51 +106,49 @@ struct GradientPasses<ThrustDevice<Policy>> {
   }
 
   template <class Scalar, class L>
-  static void weighted_sums(const Device& device, const Matrix<L>& plan, MatrixView<const Scalar> weights, L* rows,
+  static void weighted_sums(const Device& device, Plan<const L> p, MatrixView<const Scalar> weights, L* rows,
                             L* columns) {
-    const MatrixView<const L> p(plan);
     const auto product = [=] SWAV_HOST_DEVICE(Index i, Index j) { return p(i, j) * number<L>(weights(i, j)); };
     over_rows(device, p.rows, p.cols, product, rows);
     over_columns(device, p.rows, p.cols, product, thrust::plus<L>(), L(0), columns);
   }
 
   template <class L>
-  static void multiply(const Device& device, const Matrix<L>& plan, const L* v, L* out) {
+  static void multiply(const Device& device, Plan<const L> p, const L* v, L* out) {
     Buffer<L> storage;
-    const MatrixView<const L> p(plan);
-    const L* const vector = copied(v, p.cols, storage);
+    const L* const vector = copied(device, v, p.cols, storage);
     const auto product = [=] SWAV_HOST_DEVICE(Index i, Index j) { return p(i, j) * vector[j]; };
     over_rows(device, p.rows, p.cols, product, out);
   }
 
   template <class L>
-  static void multiply_transposed(const Device& device, const Matrix<L>& plan, const L* v, L* out) {
+  static void multiply_transposed(const Device& device, Plan<const L> p, const L* v, L* out) {
     Buffer<L> storage;
-    const MatrixView<const L> p(plan);
-    const L* const vector = copied(v, p.rows, storage);
+    const L* const vector = copied(device, v, p.rows, storage);
     const auto product = [=] SWAV_HOST_DEVICE(Index i, Index j) { return p(i, j) * vector[i]; };
     over_columns(device, p.rows, p.cols, product, thrust::plus<L>(), L(0), out);
   }
 
   template <class Scalar, class L>
   static void plan_gradient(const Device& device, MatrixView<const Scalar> weights, const L* alpha, const L* beta,
-                            L epsilon, Matrix<L>& plan) {
+                            std::type_identity_t<L> epsilon, Plan<L> p) {
     Buffer<L> storage_alpha, storage_beta;
-    const MatrixView<L> p(plan);
-    const L *const of_rows = copied(alpha, p.rows, storage_alpha), *const of_columns =
-                                                                       copied(beta, p.cols, storage_beta);
+    const L *const of_rows = copied(device, alpha, p.rows, storage_alpha), *const of_columns = copied(
+                                                                               device, beta, p.cols, storage_beta);
     detail::for_each_entry(device.policy(), p.rows, p.cols, [=] SWAV_HOST_DEVICE(Index i, Index j) {
       p(i, j) *= (of_rows[i] + of_columns[j] - number<L>(weights(i, j))) / epsilon;
     });
   }
 
-  template <class Scalar>
-  static void subtract_mean(const Device& device, const Matrix<Scalar>& x, const Matrix<Scalar>& y,
-                            Matrix<Scalar>& from) {
+  template <class AnyMatrix>
+  static void subtract_mean(const Device& device, const AnyMatrix& x, const AnyMatrix& y, AnyMatrix& from) {
+    using Scalar = std::remove_cvref_t<decltype(*from.data())>;
+    using A = Accumulator<Scalar>;
     const Scalar *const first = x.data(), *const second = y.data();
     Scalar* const to = from.data();
-    detail::for_each_index(device.policy(), from.size(),
-                           [=] SWAV_HOST_DEVICE(Index i) { to[i] -= (first[i] + second[i]) / 2; });
+    detail::for_each_index(device.policy(), from.size(), [=] SWAV_HOST_DEVICE(Index i) {
+      to[i] = static_cast<Scalar>(static_cast<A>(to[i]) - (static_cast<A>(first[i]) + static_cast<A>(second[i])) / 2);
+    });
   }
 
   // Below are parts of the passes; nvcc allows no lambdas of device code in private functions.
@@ -170,9 +172,8 @@ struct GradientPasses<ThrustDevice<Policy>> {
 
  private:
   template <class L>
-  static const L* copied(const L* host, Index size, Buffer<L>& buffer) {
-    buffer.reserve(size);
-    thrust::copy_n(host, size, buffer.begin());
+  static const L* copied(const Device& device, const L* host, Index size, Buffer<L>& buffer) {
+    detail::upload(device.policy(), host, size, buffer.reserve(size));
     return buffer.data();
   }
 
@@ -180,7 +181,7 @@ struct GradientPasses<ThrustDevice<Policy>> {
   static void over_rows(const Device& device, Index rows, Index cols, const Entry& entry, L* out) {
     Buffer<L> found;
     detail::reduce_rows(Device(device), rows, cols, entry, thrust::plus<L>(), found.reserve(rows));
-    thrust::copy_n(found.begin(), rows, out);
+    detail::download(device.policy(), found.data(), rows, out);
   }
 
   template <class Entry, class Operation, class L>
@@ -189,7 +190,7 @@ struct GradientPasses<ThrustDevice<Policy>> {
     Buffer<L> found, partial;
     detail::reduce_columns(device.policy(), rows, cols, entry, operation, identity,
                            partial.reserve(cols * detail::reduction_chunks), found.reserve(cols));
-    thrust::copy_n(found.begin(), cols, out);
+    detail::download(device.policy(), found.data(), cols, out);
   }
 };
 

@@ -3,7 +3,6 @@
 // each test row's lists are merged while its neighbours vote.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <algorithm>
@@ -131,7 +130,7 @@ struct KnnPasses<ThrustDevice<Policy>> {
     Buffer<Index> rows, heads;
     Buffer<int> labels, classes, found;
     labels.reserve(train.rows);
-    thrust::copy_n(train_labels.data, train.rows, labels.begin());
+    detail::upload(device.policy(), train_labels.data, train.rows, labels.data());
     found.reserve(test.rows);
     const detail::NearestOfPart<Scalar> nearest{train,
                                                 test,
@@ -161,7 +160,7 @@ struct KnnPasses<ThrustDevice<Policy>> {
       detail::for_each_entry(device.policy(), count, parts, of_block);
       detail::for_each_index(device.policy(), count, votes);
     }
-    thrust::copy_n(found.begin(), test.rows, predictions);
+    detail::download(device.policy(), found.data(), test.rows, predictions);
     return true;
   }
 

@@ -2,7 +2,6 @@
 // a block of rows at a time.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <algorithm>
@@ -44,7 +43,7 @@ struct LossPasses<ThrustDevice<Policy>> {
 
   template <class A>
   struct Workspace {
-    void reserve(const Problem<A>& problem, const Device&) {
+    void reserve(const Problem<A>& problem, const Device& device) {
       constexpr Index bytes = Index{64} << 20;
       const Index rows = problem.views * problem.samples, codes = problem.assigned_count * problem.samples;
       block_rows = std::clamp<Index>(bytes / (problem.prototypes * static_cast<Index>(sizeof(A))), 1, rows);
@@ -54,10 +53,9 @@ struct LossPasses<ThrustDevice<Policy>> {
       grad_c.reserve(problem.gradients ? problem.prototypes * problem.dimension : 0);
       largest_entries.reserve(codes);
       used.reserve(problem.prototypes);
-      slot.reserve(problem.views);
-      assigned.reserve(problem.assigned_count);
-      thrust::copy_n(problem.slot, problem.views, slot.begin());
-      thrust::copy_n(problem.assigned, problem.assigned_count, assigned.begin());
+      detail::upload(device.policy(), problem.slot, problem.views, slot.reserve(problem.views));
+      detail::upload(device.policy(), problem.assigned, problem.assigned_count,
+                     assigned.reserve(problem.assigned_count));
     }
 
     Index block_rows = 0;

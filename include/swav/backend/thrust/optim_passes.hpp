@@ -2,7 +2,6 @@
 // memory. Out: see optim/passes.hpp.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <cmath>
@@ -53,9 +52,9 @@ struct OptimPasses<ThrustDevice<Policy>> {
         gradient_list.push_back(parameter.gradient.data);
       }
       const auto count = static_cast<Index>(parameters.size());
-      copy(block_list.data(), static_cast<Index>(block_list.size()), blocks);
-      copy(value_list.data(), count, values);
-      copy(gradient_list.data(), count, gradients);
+      copy(device, block_list.data(), static_cast<Index>(block_list.size()), blocks);
+      copy(device, value_list.data(), count, values);
+      copy(device, gradient_list.data(), count, gradients);
       const auto block_count = static_cast<Index>(block_list.size());
       sums.reserve(block_count);
       detail::reserve_for_rows<double>(device, block_count, optim_block_size);
@@ -65,9 +64,8 @@ struct OptimPasses<ThrustDevice<Policy>> {
     }
 
     template <class U>
-    static void copy(const U* from, Index count, Buffer<U>& to) {
-      to.reserve(count);
-      thrust::copy_n(from, count, to.begin());
+    static void copy(const Device& device, const U* from, Index count, Buffer<U>& to) {
+      detail::upload(device.policy(), from, count, to.reserve(count));
     }
 
     Buffer<ParameterBlock> blocks;
@@ -88,10 +86,10 @@ struct OptimPasses<ThrustDevice<Policy>> {
                       double* of_values, double* of_gradients, Workspace<Scalar>& w) {
     const auto count = static_cast<Index>(blocks.size());
     sum_squares<Scalar>(device, count, w.gradients.data(), w);
-    thrust::copy_n(w.sums.begin(), count, of_gradients);
+    detail::download(device.policy(), w.sums.data(), count, of_gradients);
     if (of_values == nullptr) return;
     sum_squares<Scalar>(device, count, w.values.data(), w);
-    thrust::copy_n(w.sums.begin(), count, of_values);
+    detail::download(device.policy(), w.sums.data(), count, of_values);
   }
 
   template <class Scalar>
@@ -100,8 +98,8 @@ struct OptimPasses<ThrustDevice<Policy>> {
                   Accumulator<Scalar>* const* momenta, double momentum, double learning_rate, Workspace<Scalar>& w) {
     using T = Accumulator<Scalar>;
     const auto count = static_cast<Index>(parameters.size());
-    w.copy(rules.data(), count, w.rules);
-    w.copy(momenta, count, w.first);
+    w.copy(device, rules.data(), count, w.rules);
+    w.copy(device, momenta, count, w.first);
     const detail::ParameterPlaces places{w.blocks.data()};
     Scalar* const* const values = w.values.data();
     const Scalar* const* const gradients = w.gradients.data();
@@ -130,9 +128,9 @@ struct OptimPasses<ThrustDevice<Policy>> {
                     AdamDecay decay, double learning_rate, Workspace<Scalar>& w) {
     using T = Accumulator<Scalar>;
     const auto count = static_cast<Index>(parameters.size());
-    w.copy(rules.data(), count, w.rules);
-    w.copy(first_moments, count, w.first);
-    w.copy(second_moments, count, w.second);
+    w.copy(device, rules.data(), count, w.rules);
+    w.copy(device, first_moments, count, w.first);
+    w.copy(device, second_moments, count, w.second);
     const detail::ParameterPlaces places{w.blocks.data()};
     Scalar* const* const values = w.values.data();
     const Scalar* const* const gradients = w.gradients.data();

@@ -2,7 +2,6 @@
 // for a block of rows at a time.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <algorithm>
@@ -46,8 +45,8 @@ struct ProbePasses<ThrustDevice<Policy>> {
       return difference * difference;
     };
     detail::reduce_columns(device.policy(), rows, cols, off, thrust::plus<double>(), 0.0, scratch, square);
-    thrust::copy_n(sums.begin(), cols, mean);
-    thrust::copy_n(squares.begin(), cols, deviation);
+    detail::download(device.policy(), sum, cols, mean);
+    detail::download(device.policy(), square, cols, deviation);
     bool finite = true;
     for (Index c = 0; c < cols; ++c) {
       mean[c] /= static_cast<double>(rows);
@@ -60,7 +59,7 @@ struct ProbePasses<ThrustDevice<Policy>> {
   template <class Scalar>
   static void design(const Device& device, MatrixView<const Scalar> features, const double* mean,
                      const double* inverse_deviation, MatrixView<Scalar> out) {
-    const Standardization standard(features.cols, mean, inverse_deviation);
+    const Standardization standard(device, features.cols, mean, inverse_deviation);
     const double *const of_mean = standard.mean.data(), *const scale = standard.scale.data();
     detail::for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
       Scalar entry = c == features.cols ? Scalar(1) : Scalar(0);
@@ -76,8 +75,8 @@ struct ProbePasses<ThrustDevice<Policy>> {
     w.device = device;
     const Index count = rows.empty() ? design.rows : static_cast<Index>(rows.size());
     const Index classes = weights.rows, cols = weights.cols;
-    copy(labels.data, labels.size, w.labels);
-    copy(rows.data(), static_cast<Index>(rows.size()), w.rows);
+    copy(device, labels.data, labels.size, w.labels);
+    copy(device, rows.data(), static_cast<Index>(rows.size()), w.rows);
     const Index* const numbers = rows.empty() ? nullptr : w.rows.data();
     const int* const of_rows = w.labels.data();
     double* const sums = w.gradient.reserve(classes * cols);
@@ -116,7 +115,7 @@ struct ProbePasses<ThrustDevice<Policy>> {
         sums[k * cols + c] += sum;
       });
     }
-    thrust::copy_n(w.gradient.begin(), classes * cols, gradient);
+    detail::download(device.policy(), sums, classes * cols, gradient);
     const double scale = 1 / static_cast<double>(count);
     for (Index i = 0; i < classes * cols; ++i) gradient[i] *= scale;
     return scale * detail::reduce_values(w.device, losses, count, 0.0, thrust::plus<double>());
@@ -125,7 +124,7 @@ struct ProbePasses<ThrustDevice<Policy>> {
   template <class Scalar>
   static bool predict(const Device& device, MatrixView<const Scalar> features, const double* mean,
                       const double* inverse_deviation, MatrixView<const Scalar> weights, int* predictions) {
-    const Standardization standard(features.cols, mean, inverse_deviation);
+    const Standardization standard(device, features.cols, mean, inverse_deviation);
     const double *const of_mean = standard.mean.data(), *const scale = standard.scale.data();
     const auto score = [=] SWAV_HOST_DEVICE(Index r, Index k) {
       Scalar sum = weights(k, features.cols);
@@ -140,17 +139,16 @@ struct ProbePasses<ThrustDevice<Policy>> {
   static constexpr Index score_entries = Index{1} << 24;
 
   template <class T>
-  static void copy(const T* from, Index count, Buffer<T>& to) {
-    to.reserve(count);
-    thrust::copy_n(from, count, to.begin());
+  static void copy(const Device& device, const T* from, Index count, Buffer<T>& to) {
+    detail::upload(device.policy(), from, count, to.reserve(count));
   }
 
   /// The device's copy.
   struct Standardization {
     Buffer<double> mean, scale;
-    Standardization(Index size, const double* host_mean, const double* host_scale) {
-      copy(host_mean, size, mean);
-      copy(host_scale, size, scale);
+    Standardization(const Device& device, Index size, const double* host_mean, const double* host_scale) {
+      copy(device, host_mean, size, mean);
+      copy(device, host_scale, size, scale);
     }
   };
 };

@@ -2,7 +2,6 @@
 // functor of row and column. Out: one value a row or a column.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 
@@ -12,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "swav/backend/thrust/device.hpp"
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/sinkhorn/exponents.hpp"
@@ -108,7 +108,7 @@ T reduce_indices(const Device& device, Index count, Value value, T identity, Ope
   T* const scratch = device.template reduction_scratch<T>(partial + 1);
   reduce_rows_in(device.policy(), 1, count, ValueOfColumn<Value, T>{value}, operation, scratch, scratch + partial);
   T found = identity;
-  thrust::copy_n(typename Device::template Buffer<T>::Pointer(scratch + partial), 1, &found);
+  download(device.policy(), scratch + partial, 1, &found);
   return operation(identity, found);
 }
 

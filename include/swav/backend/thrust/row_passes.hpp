@@ -1,7 +1,6 @@
 // Row normalisation by Thrust. In: row-major memory of the policy's system. Out: the same.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <cmath>
@@ -66,15 +65,13 @@ struct RowPasses<ThrustDevice<Policy>> {
   }
 
   template <class T>
-  static void copy_in(const Device&, MatrixView<const T> host, MatrixView<T> to) {
-    for (Index r = 0; r < host.rows; ++r)
-      thrust::copy_n(host.row(r), host.cols, typename Device::template Buffer<T>::Pointer(to.row(r)));
+  static void copy_in(const Device& device, MatrixView<const T> host, MatrixView<T> to) {
+    for (Index r = 0; r < host.rows; ++r) detail::upload(device.policy(), host.row(r), host.cols, to.row(r));
   }
 
   template <class T>
-  static void copy_out(const Device&, MatrixView<const T> from, MatrixView<T> host) {
-    for (Index r = 0; r < from.rows; ++r)
-      thrust::copy_n(typename Device::template Buffer<T>::Pointer(const_cast<T*>(from.row(r))), from.cols, host.row(r));
+  static void copy_out(const Device& device, MatrixView<const T> from, MatrixView<T> host) {
+    for (Index r = 0; r < from.rows; ++r) detail::download(device.policy(), from.row(r), from.cols, host.row(r));
   }
 
   template <class From, class To>

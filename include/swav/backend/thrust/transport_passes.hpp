@@ -1,7 +1,6 @@
 // The passes of Sinkhorn::solve by Thrust. In: row-major memory of the policy's system. Out: the same.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <algorithm>
@@ -167,9 +166,9 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
       });
     }
     std::vector<L> labels(static_cast<std::size_t>(std::max(cost.rows, cost.cols)));
-    thrust::copy_n(w.next.begin(), cost.cols, labels.begin());
+    detail::download(device.policy(), of_columns, cost.cols, labels.data());
     for (Index j = 0; j < cost.cols; ++j) w.parts.join(static_cast<Index>(labels[static_cast<std::size_t>(j)]), j);
-    thrust::copy_n(w.row_values.begin(), cost.rows, labels.begin());
+    detail::download(device.policy(), of_rows, cost.rows, labels.data());
     for (Index i = 0; i < cost.rows; ++i)
       if (labels[static_cast<std::size_t>(i)] < infinity)
         w.parts.set_row(i, static_cast<Index>(labels[static_cast<std::size_t>(i)]));

@@ -2,7 +2,6 @@
 // In: cost, f, g. Out: nothing of the plan's size but the plan, where that is asked for.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <cmath>
@@ -74,11 +73,9 @@ struct MarginalTerms {
 template <class Device, class L>
 struct PotentialsOnDevice {
   typename Device::template Buffer<L> f, g, points;
-  PotentialsOnDevice(Index rows, const L* host_f, Index cols, const L* host_g) {
-    f.reserve(rows);
-    g.reserve(cols);
-    thrust::copy_n(host_f, rows, f.begin());
-    thrust::copy_n(host_g, cols, g.begin());
+  PotentialsOnDevice(const Device& device, Index rows, const L* host_f, Index cols, const L* host_g) {
+    upload(device.policy(), host_f, rows, f.reserve(rows));
+    upload(device.policy(), host_g, cols, g.reserve(cols));
   }
 };
 
@@ -138,7 +135,7 @@ struct ThrustPlanPasses {
   static void cost_matrix(const Device& device, const Cost& cost, MatrixView<Scalar> out) {
     using Entries = typename TransportPasses<Device>::template CostRows<Cost>;
     Buffer<PotentialScalar<Scalar>> points;
-    const Entries entries(cost, points);
+    const Entries entries(device, cost, points);
     for_each_entry(device.policy(), cost.rows, cost.cols, [=] SWAV_HOST_DEVICE(Index i, Index j) {
       out.data[i * out.stride + j] = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(entries(i, j)));
     });
@@ -159,8 +156,8 @@ struct ThrustPlanPasses {
   template <class Cost, class Scalar, class L>
   static void plan(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
                    MatrixView<Scalar> out) {
-    PotentialsOnDevice<Device, L> on_device(cost.rows, f, cost.cols, g);
-    const auto entry = plan_of(cost, on_device, epsilon);
+    PotentialsOnDevice<Device, L> on_device(device, cost.rows, f, cost.cols, g);
+    const auto entry = plan_of(device, cost, on_device, epsilon);
     for_each_entry(device.policy(), cost.rows, cost.cols, [=] SWAV_HOST_DEVICE(Index i, Index j) {
       out.data[i * out.stride + j] = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(entry(i, j)));
     });
@@ -169,8 +166,8 @@ struct ThrustPlanPasses {
   template <class Cost, class Scalar, class L>
   static void apply(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
                     MatrixView<const Scalar> x, bool transposed, MatrixView<L> out) {
-    PotentialsOnDevice<Device, L> on_device(cost.rows, f, cost.cols, g);
-    const auto entry = plan_of(cost, on_device, epsilon);
+    PotentialsOnDevice<Device, L> on_device(device, cost.rows, f, cost.cols, g);
+    const auto entry = plan_of(device, cost, on_device, epsilon);
     const Index count = x.rows;
     for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
       L sum = 0;
@@ -187,10 +184,9 @@ struct ThrustPlanPasses {
   static Index map(const Device& device, const PointCost<Scalar, Metric>& cost, const L* g, double epsilon,
                    MatrixView<L> out) {
     Buffer<L> potentials, points;
-    potentials.reserve(cost.cols);
-    thrust::copy_n(g, cost.cols, potentials.begin());
+    upload(device.policy(), g, cost.cols, potentials.reserve(cost.cols));
     using Entries = typename TransportPasses<Device>::template CostRows<PointCost<Scalar, Metric>>;
-    const Entries entries(cost, points);
+    const Entries entries(device, cost, points);
     const L* const of_columns = potentials.data();
     const L inverse = inverse_of(static_cast<L>(epsilon));
     const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
@@ -215,14 +211,14 @@ struct ThrustPlanPasses {
   }
 
   template <class Scalar, class L>
-  static Matrix<Scalar> converted(Matrix<L>&& from) {
+  static Matrix<Scalar> converted(const Device& device, Matrix<L>&& from) {
     if constexpr (std::is_same_v<Scalar, L>) {
       return std::move(from);
     } else {
       Matrix<Scalar> to(from.rows(), from.cols());
       const L* const in = from.data();
       Scalar* const out = to.data();
-      for_each_index(Device().policy(), from.size(), [=] SWAV_HOST_DEVICE(Index i) {
+      for_each_index(device.policy(), from.size(), [=] SWAV_HOST_DEVICE(Index i) {
         out[i] = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(in[i]));
       });
       return to;
@@ -232,8 +228,8 @@ struct ThrustPlanPasses {
   template <class Cost, class L>
   static void marginal(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon, bool columns,
                        L* sums) {
-    PotentialsOnDevice<Device, L> on_device(cost.rows, f, cost.cols, g);
-    const auto entry = plan_of(cost, on_device, epsilon);
+    PotentialsOnDevice<Device, L> on_device(device, cost.rows, f, cost.cols, g);
+    const auto entry = plan_of(device, cost, on_device, epsilon);
     const Index size = columns ? cost.cols : cost.rows;
     Buffer<L> found, partial;
     found.reserve(size);
@@ -242,14 +238,15 @@ struct ThrustPlanPasses {
                      partial.reserve(reduction_chunks * cost.cols), found.data());
     else
       reduce_rows(Device(device), cost.rows, cost.cols, entry, thrust::plus<L>(), found.data());
-    thrust::copy_n(found.begin(), size, sums);
+    download(device.policy(), found.data(), size, sums);
   }
 
  private:
   template <class Cost, class L>
-  static auto plan_of(const Cost& cost, PotentialsOnDevice<Device, L>& on_device, double epsilon) {
+  static auto plan_of(const Device& device, const Cost& cost, PotentialsOnDevice<Device, L>& on_device,
+                      double epsilon) {
     using Entries = typename TransportPasses<Device>::template CostRows<Cost>;
-    return PlanEntry<Entries>{Entries(cost, on_device.points), on_device.f.data(), on_device.g.data(),
+    return PlanEntry<Entries>{Entries(device, cost, on_device.points), on_device.f.data(), on_device.g.data(),
                               inverse_of(static_cast<L>(epsilon))};
   }
 };

@@ -1,7 +1,6 @@
 // The passes of Sinkhorn::solve by Thrust over vectors of masses and potentials. In: n or m numbers. Out: the same.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/functional.h>
 
 #include <cmath>
@@ -44,12 +43,12 @@ struct ThrustSidePasses {
   }
 
   template <class L>
-  static void copy_in(const Device&, const L* from, Index size, Buffer<L>& to) {
-    thrust::copy_n(from, size, to.begin());
+  static void copy_in(const Device& device, const L* from, Index size, Buffer<L>& to) {
+    upload(device.policy(), from, size, to.data());
   }
   template <class L>
-  static void copy_out(const Device&, const Buffer<L>& from, Index size, L* to) {
-    thrust::copy_n(from.begin(), size, to);
+  static void copy_out(const Device& device, const Buffer<L>& from, Index size, L* to) {
+    download(device.policy(), from.data(), size, to);
   }
 
   template <class L>

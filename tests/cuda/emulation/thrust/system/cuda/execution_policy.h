@@ -1,4 +1,4 @@
-// Thrust's CUDA system on the CPU: its sequential one, whatever the stream. In: a stream. Out: a policy.
+// Thrust's CUDA system on the CPU: its sequential one, with a stream. In: a stream. Out: a policy.
 #pragma once
 
 #include <thrust/system/cpp/execution_policy.h>
@@ -7,9 +7,18 @@
 
 namespace thrust::cuda {
 
-struct EmulatedPolicy {
-  [[nodiscard]] auto on(cudaStream_t) const { return thrust::cpp::par; }
+struct OnStream : thrust::cpp::execution_policy<OnStream> {
+  cudaStream_t stream = nullptr;
+  friend cudaStream_t get_stream(const OnStream& policy) { return policy.stream; }
 };
-inline constexpr EmulatedPolicy par_nosync{};
+
+struct NoSync {
+  [[nodiscard]] OnStream on(cudaStream_t stream) const {
+    OnStream policy;
+    policy.stream = stream;
+    return policy;
+  }
+};
+inline constexpr NoSync par_nosync{};
 
 }  // namespace thrust::cuda
