@@ -176,6 +176,36 @@ TEST_CASE("codes come from the momentum encoder's view of the large crops, and i
                        "backward: a network without gradients found, one with wanted", InvalidInput);
 }
 
+TEST_CASE("without Sinkhorn iterations a code is a softmax of the view's own scores, batches together or alone") {
+  const ImageSet images = noise();
+  TrainOptions o = plain_options();
+  o.sinkhorn_iterations = 0;
+  const auto loss_of = [&](Parts& parts, Index batch) {
+    const MatrixView<const float> z = parts.forward(batch);
+    const RowMatrix<float> unit = swav::detail::as_eigen(z.middle_rows(0, 2 * o.batch_size)).rowwise().normalized();
+    const RowMatrix<float> scores =
+        unit * swav::detail::as_eigen(MatrixView<const float>(parts.bank.weights())).transpose();
+    const RowMatrix<float> weights = (scores / static_cast<float>(o.epsilon)).array().exp();
+    ViewCodes<float, LossDevice> codes{.samples = o.batch_size};
+    codes.heads.push_back(weights.array().colwise() / weights.rowwise().sum().array());
+    const double loss = parts.loss(z, parts.bank, parts.views, {.codes = &codes}).value;
+    CHECK(std::abs(loss - parts.loss.value(z, parts.bank, parts.views)) > 1e-4);
+    return loss;
+  };
+  Learner learner(o, images, Normalization{});
+  Parts parts(o, images, learner);
+  CHECK(learner.step().loss == doctest::Approx(loss_of(parts, 0)).epsilon(1e-5));
+
+  o.accumulate = 2;
+  Learner of_two(o, images, Normalization{});
+  Parts again(o, images, of_two);
+  CHECK(of_two.step().loss == doctest::Approx((loss_of(again, 0) + loss_of(again, 1)) / 2).epsilon(1e-5));
+
+  o.queue_length = 40;
+  CHECK_THROWS_WITH_AS(validate(o), "--queue-length: found with --sinkhorn-iterations 0, 1 or more wanted",
+                       InvalidInput);
+}
+
 TEST_CASE("a momentum encoder starts from the weights that --init brings") {
   const TemporaryFolder folder;
   const ImageSet images = noise();

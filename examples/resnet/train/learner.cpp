@@ -88,7 +88,7 @@ Learner::Learner(const TrainOptions& options, const ImageSource& images, const N
              .crops_for_assign = options.crops_for_assign,
              .embeddings = Embeddings::raw,
              .sinkhorn = {.epsilon = options.epsilon,
-                          .max_iterations = options.sinkhorn_iterations,
+                          .max_iterations = std::max(options.sinkhorn_iterations, 1),
                           .hard_codes = options.hard_codes}},
             LossDevice(options.threads)) {
   try {
@@ -132,6 +132,7 @@ Learner::Learner(const TrainOptions& options, const ImageSource& images, const N
     accumulation_.emplace(*network_, options.accumulate,
                           1 + *std::max_element(options.crops_for_assign.begin(), options.crops_for_assign.end()),
                           options.batch_size, options.embedding);
+  if (options.sinkhorn_iterations == 0) unbalanced_.emplace(options);
   if (options.objective != "swav") {
     targets_.emplace(options, images.count(), batches_.per_epoch() * options.batch_size);
     order_.resize(static_cast<std::size_t>(images.count()));

@@ -22,6 +22,7 @@
 #include "train/optimizer.hpp"
 #include "train/options.hpp"
 #include "train/state_tensor.hpp"
+#include "train/unbalanced_codes.hpp"
 
 namespace swav::resnet {
 
@@ -82,7 +83,9 @@ class Learner {
   [[nodiscard]] std::span<const Index> images_of(Index batch);
   [[nodiscard]] StepMetrics metrics_of(MatrixView<const float> z);
   void follow_schedules();
+  [[nodiscard]] double epsilon() const;
   [[nodiscard]] double learning_rate() const;
+  [[nodiscard]] double scheduled(double first, double last) const;
   [[nodiscard]] Queue* queue();
   [[nodiscard]] VectorView<float> prototype_gradient();
   [[nodiscard]] std::vector<StateTensor> prototypes_state(const std::string& prefix, MatrixView<float> weights) const;
@@ -100,6 +103,7 @@ class Learner {
   std::optional<MomentumEncoder> encoder_;
   std::optional<Accumulation> accumulation_;
   std::optional<ImageTargets> targets_;
+  std::optional<UnbalancedCodes> unbalanced_;
   std::vector<Index> order_;  // of the images, in the epoch that order_epoch_ says
   Index order_epoch_ = -1;
   ViewCodes<float, LossDevice> codes_;  // of all batches of a step

@@ -50,6 +50,7 @@ StepMetrics Learner::learn_from_batch() {
     source.bank = &encoder_->bank();
   }
   if (targets_) source.codes = &targets_->codes(images_of(steps_done_), z, bank_);
+  if (unbalanced_) source.codes = &unbalanced_->codes(z, bank_, epsilon());
   loss_.step_into(z, bank_, crops_.views(), loss_step_, source);
   if (targets_) keep_for_targets(steps_done_, z);
   StepMetrics metrics = metrics_of(z);
@@ -64,18 +65,20 @@ StepMetrics Learner::learn_from_batches() {
   for (Index batch = 0; batch < count; ++batch)
     batches_.load(steps_done_ * count + batch, accumulation_->inputs(batch));
   StepMetrics mean{.data_seconds = seconds_since(start)};
-  if (!targets_) compute_common_codes();
+  const bool apart = targets_ || unbalanced_;  // codes of one batch do not depend on the others
+  if (!apart) compute_common_codes();
 
   double prototypes_used = 0;
   // The last batch first: it has just been through the network, where there is no other for the codes.
   for (Index i = 0; i < count; ++i) {
     const Index batch = (count - 1 + i) % count, in_run = steps_done_ * count + batch;
-    if (i > 0 || encoder_ || targets_) {
+    if (i > 0 || encoder_ || apart) {
       accumulation_->feed(*network_, batch);
       embeddings_ = network_->forward();
     }
     CodeSource<float, LossDevice> source{.codes = &codes_, .first_sample = batch * options_.batch_size};
     if (targets_) source = {.codes = &targets_->codes(images_of(in_run), embeddings_, bank_)};
+    if (unbalanced_) source = {.codes = &unbalanced_->codes(embeddings_, bank_, epsilon())};
     loss_.step_into(embeddings_, bank_, crops_.views(), loss_step_, source);
     if (targets_) keep_for_targets(in_run, embeddings_);
     const StepMetrics metrics = metrics_of(embeddings_);
@@ -145,10 +148,15 @@ StepMetrics Learner::metrics_of(MatrixView<const float> z) {
 }
 
 void Learner::follow_schedules() {
+  loss_.set_temperature(scheduled(options_.temperature, options_.final_temperature));
+  loss_.set_epsilon(epsilon());
+}
+
+double Learner::epsilon() const { return scheduled(options_.epsilon, options_.final_epsilon); }
+
+double Learner::scheduled(double first, double last) const {
   const double part = total_steps_ > 1 ? static_cast<double>(steps_done_) / static_cast<double>(total_steps_ - 1) : 0.0;
-  const auto value = [&](double first, double last) { return last > 0 ? std::lerp(first, last, part) : first; };
-  loss_.set_temperature(value(options_.temperature, options_.final_temperature));
-  loss_.set_epsilon(value(options_.epsilon, options_.final_epsilon));
+  return last > 0 ? std::lerp(first, last, part) : first;
 }
 
 double Learner::learning_rate() const {

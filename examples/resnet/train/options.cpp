@@ -80,7 +80,7 @@ void validate(const TrainOptions& o) {
   at_least("--final-temperature", o.final_temperature, 0.0);
   above_zero("--epsilon", o.epsilon);
   at_least("--final-epsilon", o.final_epsilon, 0.0);
-  at_least("--sinkhorn-iterations", o.sinkhorn_iterations, 1);
+  at_least("--sinkhorn-iterations", o.sinkhorn_iterations, o.objective == "swav" ? 0 : 1);
   detail::require(!o.crops_for_assign.empty(), "--crops-for-assign: none found, at least one view wanted");
   for (const int view : o.crops_for_assign) {
     detail::require(view >= 0 && view < o.large_crops, "--crops-for-assign: ", view, " found, a large crop (0 to ",
@@ -94,6 +94,11 @@ void validate(const TrainOptions& o) {
   detail::require(o.momentum_encoder >= 0 && o.momentum_encoder < 1, "--momentum-encoder: ", o.momentum_encoder,
                   " found, 0 to below 1 wanted");
 
+  if (o.sinkhorn_iterations == 0) {
+    detail::require(o.queue_length == 0, "--queue-length: found with --sinkhorn-iterations 0, 1 or more wanted");
+    detail::require(o.momentum_encoder == 0,
+                    "--momentum-encoder: found with --sinkhorn-iterations 0, 1 or more wanted");
+  }
   if (o.objective != "swav") {
     const auto only_swav = [&](const char* flag, bool used) {
       detail::require(!used, flag, ": found with --objective ", o.objective, ", swav wanted");

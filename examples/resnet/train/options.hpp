@@ -158,7 +158,8 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"SwAV", "--epsilon", "Entropic regularisation of the codes"}, o.epsilon);
   visit(OptionInfo{"SwAV", "--final-epsilon", "What it comes to, in a line over the steps (0: it stays)"},
         o.final_epsilon);
-  visit(OptionInfo{"SwAV", "--sinkhorn-iterations", "Sinkhorn iterations for the codes"}, o.sinkhorn_iterations);
+  visit(OptionInfo{"SwAV", "--sinkhorn-iterations", "Sinkhorn iterations for the codes; 0: a softmax, which collapses"},
+        o.sinkhorn_iterations);
   visit(OptionInfo{"SwAV", "--hard-codes", "Each code all on its largest entry"}, o.hard_codes);
   visit(OptionInfo{"SwAV", "--crops-for-assign", "The views codes are computed from"}, o.crops_for_assign);
   visit(OptionInfo{"SwAV", "--freeze-prototypes", "Steps during which prototypes stay as they are"},
