@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the CUDA backend with nvcc, warnings being errors: every component for every scalar and, where it is asked for
-# several architectures, every header by itself.
+# Compiles the CUDA backend and the trainer's CUDA files with nvcc, warnings being errors: every component for every
+# scalar and, where it is asked for several architectures, every header by itself.
 #   compile.sh NVCC PROJECT OUTPUT ARCHITECTURE...
 set -euo pipefail
 nvcc=$1 project=$2 output=$3
@@ -25,3 +25,13 @@ if (($# > 1)); then
 fi
 "$nvcc" "${flags[@]}" -c "$project/tests/cuda/components.cu" -o "$output/components.o"
 echo "every component"
+
+# The trainer's, in one piece: most of the time goes to the headers that they share.
+if echo '#include <cudnn.h>' | "$nvcc" -x cu -E - >/dev/null 2>&1; then
+  trainer=$output/trainer_cuda.cu
+  find "$project/examples/resnet" -name '*.cu' | sort | sed 's/.*/#include "&"/' >"$trainer"
+  "$nvcc" "${flags[@]}" -I"$project/examples/resnet" -c "$trainer" -o "$output/trainer_cuda.o"
+  echo "the trainer: $(wc -l <"$trainer") files"
+else
+  echo "the trainer is left out: no cuDNN"
+fi

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/network.hpp"
+#include "processor.hpp"
 #include "rank_threads.hpp"
 #include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
@@ -29,13 +30,29 @@ void fill(std::span<float> values, std::uint64_t stream) {
 
 std::vector<float> copy(MatrixView<const float> m) { return {m.data, m.data + m.size()}; }
 
+/// On the processor that is tested.
+class Tested : public Network {
+ public:
+  Tested(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision, std::uint64_t seed,
+         RankGroup ranks = {})
+      : Network(architecture, std::move(groups), precision, seed, Gradients::computed, std::move(ranks),
+                resnet::test::processor) {}
+
+  void backward(const std::vector<float>& gradient) {
+    const resnet::test::ProcessorRows rows(
+        MatrixView<const float>(gradient.data(), this->rows(), embedding_dimension()));
+    Network::backward(rows);
+  }
+};
+
 /// One step on random images; returns the embeddings, all gradients and all values, one after the other.
-std::vector<float> one_step(Network& network, std::size_t groups) {
+std::vector<float> one_step(Tested& network, std::size_t groups) {
   for (std::size_t g = 0; g < groups; ++g) fill(network.input(g), g);
-  std::vector<float> everything = copy(network.forward());
+  std::vector<float> everything = resnet::test::to_host(network.forward());
   std::vector<float> target(everything.size());
   fill(target, 50);
-  network.backward({target.data(), network.rows(), network.embedding_dimension()});
+  network.backward(target);
+  network.download();
   for (const NamedTensor& t : network.tensors()) {
     everything.insert(everything.end(), t.gradient.begin(), t.gradient.end());
     everything.insert(everything.end(), t.value.begin(), t.value.end());
@@ -71,10 +88,10 @@ double cosine(std::span<const float> a, std::span<const float> b) {
 
 TEST_CASE("the same seed gives the same bits, step after step, in a new network") {
   for (Precision precision : {Precision::float32, Precision::bfloat16}) {
-    Network first(tiny, {{6, 12}, {4, 8}}, precision, 5);
-    Network second(tiny, {{6, 12}, {4, 8}}, precision, 5);
+    Tested first(tiny, {{6, 12}, {4, 8}}, precision, 5);
+    Tested second(tiny, {{6, 12}, {4, 8}}, precision, 5);
     for (int step = 0; step < 3; ++step) CHECK(one_step(first, 2) == one_step(second, 2));
-    Network other(tiny, {{6, 12}, {4, 8}}, precision, 6);
+    Tested other(tiny, {{6, 12}, {4, 8}}, precision, 6);
     CHECK(one_step(first, 2) != one_step(other, 2));
   }
 }
@@ -88,7 +105,7 @@ TEST_CASE("ranks with a share of the batch each are one network: embeddings, gra
     const Architecture& architecture = ranks == 2 ? pooled : tiny;
     const std::array sides = ranks == 2 ? std::array{64, 40} : std::array{12, 8};
     constexpr Index images[] = {12, 6};
-    Network whole(architecture, {{images[0], sides[0]}, {images[1], sides[1]}}, Precision::float32, 5);
+    Tested whole(architecture, {{images[0], sides[0]}, {images[1], sides[1]}}, Precision::float32, 5);
     const std::vector<float> expected = one_step(whole, 2);
     const Index rows = whole.rows(), columns = whole.embedding_dimension();
     std::vector<float> target(static_cast<std::size_t>(rows * columns));
@@ -98,8 +115,7 @@ TEST_CASE("ranks with a share of the batch each are one network: embeddings, gra
     threads.run([&](const RankGroup& group) {
       omp_set_num_threads(1);
       const Index share[] = {images[0] / ranks, images[1] / ranks};
-      Network part(architecture, {{share[0], sides[0]}, {share[1], sides[1]}}, Precision::float32, 5,
-                   Gradients::computed, group);
+      Tested part(architecture, {{share[0], sides[0]}, {share[1], sides[1]}}, Precision::float32, 5, group);
       // Where a part's rows are among those of all images.
       const auto rows_of = [&](std::size_t g, const auto& visit) {
         const Index of_group = g == 0 ? 0 : images[0], of_part = g == 0 ? 0 : share[0];
@@ -113,9 +129,14 @@ TEST_CASE("ranks with a share of the batch each are one network: embeddings, gra
           std::copy_n(target.begin() + in_all * columns, columns, part_target.begin() + in_part * columns);
         });
       }
-      const std::vector<float> z = copy(part.forward());
-      part.backward({part_target.data(), part.rows(), columns});
-      group.sum(part.gradients().data(), static_cast<Index>(part.gradients().size()));
+      const std::vector<float> z = resnet::test::to_host(part.forward());
+      part.backward(part_target);
+      part.download();
+      if (resnet::test::processor == Processor::cpu)
+        group.sum(part.gradients().data(), static_cast<Index>(part.gradients().size()));
+      else
+        for (NamedTensor& tensor : part.tensors())
+          group.sum(tensor.gradient.data(), static_cast<Index>(tensor.gradient.size()));
 
       const std::lock_guard lock(checks);
       double difference = 0;
@@ -167,9 +188,9 @@ TEST_CASE("names, shapes and initial values are torchvision's") {
 
 TEST_CASE("bfloat16 gives nearly float's embeddings and gradients") {
   const std::vector<ImageGroup> groups = {{64, 16}, {64, 12}};
-  Network exact(tiny, groups, Precision::float32, 5), rounded(tiny, groups, Precision::bfloat16, 5);
-  for (Network* network : {&exact, &rounded}) one_step(*network, 2);
-  CHECK(cosine({exact.forward().data, 128 * 8}, {rounded.forward().data, 128 * 8}) > 0.999);
+  Tested exact(tiny, groups, Precision::float32, 5), rounded(tiny, groups, Precision::bfloat16, 5);
+  for (Tested* network : {&exact, &rounded}) one_step(*network, 2);
+  CHECK(cosine(resnet::test::to_host(exact.forward()), resnet::test::to_host(rounded.forward())) > 0.999);
   for (std::size_t t = 0; t < exact.tensors().size(); ++t) {
     const NamedTensor& a = exact.tensors()[t];
     if (a.gradient.empty() || a.name == "projection_head.0.bias") continue;
@@ -179,7 +200,7 @@ TEST_CASE("bfloat16 gives nearly float's embeddings and gradients") {
 }
 
 TEST_CASE("features do not depend on the rest of the batch, and follow the weights on refresh") {
-  Network network(tiny, {{8, 12}}, Precision::float32, 5);
+  Tested network(tiny, {{8, 12}}, Precision::float32, 5);
   one_step(network, 1);
   FeatureExtractor four(network, {4, 12}, Precision::float32), one(network, {1, 12}, Precision::float32);
   CHECK(four.feature_dimension() == 64);
@@ -191,6 +212,7 @@ TEST_CASE("features do not depend on the rest of the batch, and follow the weigh
     for (std::size_t c = 0; c < 64; ++c) CHECK(alone[c] == doctest::Approx(together[i * 64 + c]).epsilon(1e-4));
   }
   for (float& v : network.tensors()[0].value) v *= -1.0f;
+  network.upload();
   CHECK(copy(four.features()) == together);
   four.refresh();
   CHECK(copy(four.features()) != together);
@@ -199,7 +221,7 @@ TEST_CASE("features do not depend on the rest of the batch, and follow the weigh
 TEST_CASE("without a head the embeddings are the pooled features") {
   Architecture headless = tiny;
   headless.head = false;
-  Network network(headless, {{4, 12}, {3, 8}}, Precision::float32, 5);
+  Tested network(headless, {{4, 12}, {3, 8}}, Precision::float32, 5);
   CHECK(network.embedding_dimension() == 64);
   const std::vector<float> all = one_step(network, 2);
   CHECK(std::all_of(all.begin(), all.end(), [](float v) { return std::isfinite(v); }));
@@ -213,7 +235,7 @@ TEST_CASE("bad input is named, and nothing is changed") {
   };
   const std::vector<ImageGroup> group = {{4, 12}};
   const auto build = [&](const Architecture& a, const std::vector<ImageGroup>& g) {
-    Network network(a, g, Precision::float32, 0);
+    Tested network(a, g, Precision::float32, 0);
   };
   CHECK_THROWS_AS(build(with([](Architecture& a) { a.depth = 20; }), group), InvalidInput);
   CHECK_THROWS_WITH(build(with([](Architecture& a) { a.depth = 20; }), group),
@@ -228,13 +250,17 @@ TEST_CASE("bad input is named, and nothing is changed") {
   CHECK_THROWS_AS(build(tiny, {{4, 0}}), InvalidInput);
   CHECK_THROWS_AS(build(tiny, {{1, 8}}), InvalidInput);  // one value a channel in the last stage
 
-  Network network(tiny, group, Precision::float32, 0);
-  std::vector<float> grad(4 * 8);
-  CHECK_THROWS_AS(network.backward({grad.data(), 4, 8}), InvalidInput);  // no forward() yet
+  Tested tested(tiny, group, Precision::float32, 0);
+  Network& network = tested;
+  const std::vector<float> grad(4 * 8);
+  const auto rows = [&](Index count, Index dimension) {
+    return resnet::test::ProcessorRows(MatrixView<const float>(grad.data(), count, dimension));
+  };
+  CHECK_THROWS_AS(network.backward(rows(4, 8)), InvalidInput);  // no forward() yet
   network.forward();
-  CHECK_THROWS_AS(network.backward({grad.data(), 3, 8}), InvalidInput);
-  CHECK_THROWS_AS(network.backward({grad.data(), 4, 7}), InvalidInput);
-  CHECK_NOTHROW(network.backward({grad.data(), 4, 8}));
+  CHECK_THROWS_AS(network.backward(rows(3, 8)), InvalidInput);
+  CHECK_THROWS_AS(network.backward(rows(4, 7)), InvalidInput);
+  CHECK_NOTHROW(network.backward(rows(4, 8)));
   CHECK_THROWS_AS((void)network.input(1), InvalidInput);
   CHECK_THROWS_AS(FeatureExtractor(network, {0, 12}, Precision::float32), InvalidInput);
 }

@@ -8,9 +8,6 @@
 namespace swav::resnet {
 namespace {
 
-constexpr double epsilon = 1e-5;
-constexpr double momentum = 0.1;
-
 std::size_t scratch_bytes(const ChannelLayout& layout, int threads) {
   return static_cast<std::size_t>(partial_count(layout, threads)) * sizeof(double);
 }
@@ -30,8 +27,8 @@ void join_moments(const RankGroup& ranks, Index channels, double* mean, double* 
 
 }  // namespace
 
-BatchNorm::BatchNorm(NormParameters& parameters, ChannelLayout layout, Precision precision, int threads)
-    : parameters_(parameters), layout_(layout), precision_(precision), threads_(threads) {
+BatchNorm::BatchNorm(const DnnlProgram& program, NormParameters& parameters, ChannelLayout layout, Precision precision)
+    : parameters_(parameters), layout_(layout), precision_(precision), threads_(program.threads()) {
   const auto channels = static_cast<std::size_t>(layout.padded_channels());
   for (auto* values : {&mean_, &inverse_deviation_, &scale_, &shift_, &a_, &b_, &c_}) values->assign(channels, 0.0f);
   sums_.assign(3 * channels, 0.0);
@@ -40,7 +37,7 @@ BatchNorm::BatchNorm(NormParameters& parameters, ChannelLayout layout, Precision
 void BatchNorm::set_affine(const double* mean, const double* variance) {
   const NormArrays& arrays = parameters_.arrays();
   for (std::size_t c = 0; c < arrays.weight.size(); ++c) {
-    const double inverse = 1.0 / std::sqrt(variance[c] + epsilon);
+    const double inverse = 1.0 / std::sqrt(variance[c] + NormArrays::epsilon);
     const double scale = static_cast<double>(arrays.weight[c]) * inverse;
     mean_[c] = static_cast<float>(mean[c]);
     inverse_deviation_[c] = static_cast<float>(inverse);
@@ -65,7 +62,8 @@ void BatchNorm::statistics(Program& program, Buffer* x) {
     const double values = count(ranks);
     const NormArrays& arrays = parameters_.arrays();
     const auto move = [](float& running, double batch) {
-      running = static_cast<float>((1.0 - momentum) * static_cast<double>(running) + momentum * batch);
+      running = static_cast<float>((1.0 - NormArrays::momentum) * static_cast<double>(running) +
+                                   NormArrays::momentum * batch);
     };
     for (std::size_t c = 0; c < arrays.weight.size(); ++c) {
       move(arrays.running_mean[c], mean[c]);

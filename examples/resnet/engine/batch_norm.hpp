@@ -3,51 +3,22 @@
 // statistics. The batch is that of all ranks of the program, which have as many images each.
 #pragma once
 
-#include <span>
-#include <string>
 #include <vector>
 
+#include "engine/dnnl_program.hpp"
+#include "engine/norm_parameters.hpp"
 #include "engine/norm_passes.hpp"
-#include "engine/program.hpp"
 
 namespace swav::resnet {
-
-/// eps = 1e-5; running statistics move by 0.1 a step towards the batch's mean and unbiased variance, as PyTorch's.
-struct NormArrays {
-  std::string name;
-  std::span<float> weight, bias, running_mean, running_variance;
-  std::span<float> grad_weight, grad_bias;  ///< empty in evaluation
-};
-
-/// The parameters of one batch norm. Several resolutions share one object: each normalises by its own statistics, and
-/// gradients add up.
-class NormParameters {
- public:
-  explicit NormParameters(NormArrays arrays) : arrays_(std::move(arrays)) {}
-  [[nodiscard]] const NormArrays& arrays() const { return arrays_; }
-  /// Whether the next gradient adds to what is there; the first one that asks does not.
-  [[nodiscard]] bool next_gradient_adds() {
-    const bool adds = gradient_started_;
-    gradient_started_ = true;
-    return adds;
-  }
-
- private:
-  NormArrays arrays_;
-  bool gradient_started_ = false;
-};
 
 /// One batch norm at one resolution. The object must outlive the program's runs.
 class BatchNorm {
  public:
-  BatchNorm(NormParameters& parameters, ChannelLayout layout, Precision precision, int threads);
+  BatchNorm(const DnnlProgram& program, NormParameters& parameters, ChannelLayout layout, Precision precision);
   BatchNorm(const BatchNorm&) = delete;
 
-  /// A branch that joins this norm's output before the ReLU: an activation, with its own batch norm or without.
-  struct Joined {
-    Buffer* activation = nullptr;
-    BatchNorm* norm = nullptr;
-  };
+  using Joined = JoinedBranch<BatchNorm>;
+  using JoinedBackward = BackwardOfJoined<BatchNorm>;
 
   /// Adds the step that computes the batch's statistics of x and moves the running ones.
   void statistics(Program& program, Buffer* x);
@@ -58,15 +29,6 @@ class BatchNorm {
 
   /// Adds dx (may be grad_output) for a norm without shortcut, whose output is recomputed rather than read.
   void backward(Program& program, Buffer* x, Buffer* grad_output, Buffer* dx);
-  /// What the gradient of a norm with a shortcut reads and writes.
-  struct JoinedBackward {
-    Buffer* x;
-    Joined joined;
-    Buffer* output;
-    Buffer* grad_output;
-    Buffer* grad_output2;  ///< a second gradient to be added, or nullptr
-    Buffer* dx;            ///< the gradient of x; must not be grad_output
-  };
   /// Adds dx, and leaves in grad_output the gradient of the joined branch (of its norm's input, where it has one).
   void backward_joined(Program& program, const JoinedBackward& buffers);
 

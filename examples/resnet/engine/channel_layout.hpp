@@ -2,8 +2,7 @@
 // Out: strides by (image, slice of L channels, pixel), which our own passes walk, and the matching oneDNN descriptor.
 #pragma once
 
-#include <oneapi/dnnl/dnnl.hpp>
-
+#include "engine/dnnl_version.hpp"
 #include "engine/precision.hpp"
 #include "swav/core/matrix_view.hpp"
 
@@ -38,6 +37,9 @@ struct ChannelLayout {
   [[nodiscard]] Index pixel_stride() const { return blocking == Blocking::channels_last ? channels : lanes(); }
   [[nodiscard]] Index elements() const { return images * image_stride(); }
 
+  [[nodiscard]] std::size_t bytes(Precision precision) const {
+    return static_cast<std::size_t>(elements()) * bytes_of(precision);
+  }
   [[nodiscard]] dnnl::memory::desc desc(Precision precision) const {
     using tag = dnnl::memory::format_tag;
     return {{images, channels, size, size},

@@ -11,9 +11,9 @@ namespace {
 
 using dnnl::memory;
 
-void add_conversion(Program& program, Section section, const std::string& name, Buffer* from,
+void add_conversion(DnnlProgram& program, Section section, const std::string& name, Buffer* from,
                     const memory::desc& source, Buffer* to, const memory::desc& target, bool accumulate = false) {
-  dnnl::primitive_attr attributes = Program::attributes();
+  dnnl::primitive_attr attributes = DnnlProgram::attributes();
   if (accumulate) {
     dnnl::post_ops sum;
     sum.append_sum(1.0f);
@@ -53,7 +53,7 @@ memory::desc ConvolutionWeights::master_desc() const {
   return {dims(), memory::data_type::f32, memory::format_tag::oihw};
 }
 
-Buffer* ConvolutionWeights::as(Program& program, Section section, const memory::desc& desc) {
+Buffer* ConvolutionWeights::as(DnnlProgram& program, Section section, const memory::desc& desc) {
   for (const Copy& copy : copies_)
     if (copy.desc == desc) return copy.buffer;
   Buffer* buffer = nullptr;
@@ -67,7 +67,7 @@ Buffer* ConvolutionWeights::as(Program& program, Section section, const memory::
   return buffer;
 }
 
-void ConvolutionWeights::collect_gradient(Program& program, Buffer* computed, const memory::desc& desc) {
+void ConvolutionWeights::collect_gradient(DnnlProgram& program, Buffer* computed, const memory::desc& desc) {
   add_conversion(program, Section::backward, name_ + " gradient", computed, desc, program.external(gradient_.data()),
                  master_desc(), gradient_started_);
   gradient_started_ = true;
@@ -83,18 +83,19 @@ memory::desc Convolution::any_input() const {
   return {{input_.images, input_.channels, input_.size, input_.size}, dnnl_type(precision_), memory::format_tag::any};
 }
 
-void Convolution::describe_forward(const Program& program, const memory::desc& input) {
+void Convolution::describe_forward(const DnnlProgram& program, const memory::desc& input) {
   const Index padding = (weights_.kernel() - 1) / 2;
   // Padding on the far side: what the last window really reaches.
   const Index far = (output_.size - 1) * stride_ + weights_.kernel() - input_.size - padding;
   forward_ = describe<dnnl::convolution_forward>(
-      program.engine(), Program::attributes(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct,
-      input, memory::desc(weights_.dims(), dnnl_type(precision_), memory::format_tag::any), output_.desc(precision_),
+      program.engine(), DnnlProgram::attributes(), dnnl::prop_kind::forward_training,
+      dnnl::algorithm::convolution_direct, input,
+      memory::desc(weights_.dims(), dnnl_type(precision_), memory::format_tag::any), output_.desc(precision_),
       memory::dims{stride_, stride_}, memory::dims{padding, padding}, memory::dims{far, far});
   input_desc_ = forward_.src_desc();
 }
 
-void Convolution::add_forward(Program& program, Section weights_section, Buffer* output) {
+void Convolution::add_forward(DnnlProgram& program, Section weights_section, Buffer* output) {
   Buffer* weights = weights_.as(program, weights_section, forward_.weights_desc());
   program.add(Section::forward, weights_.name() + " forward", dnnl::convolution_forward(forward_),
               forward_.scratchpad_desc(),
@@ -103,13 +104,13 @@ void Convolution::add_forward(Program& program, Section weights_section, Buffer*
                {DNNL_ARG_DST, forward_.dst_desc(), output}});
 }
 
-void Convolution::forward(Program& program, Section weights_section, Buffer* input, Buffer* output) {
+void Convolution::forward(DnnlProgram& program, Section weights_section, Buffer* input, Buffer* output) {
   describe_forward(program, input_.desc(precision_));
   input_buffer_ = input;
   add_forward(program, weights_section, output);
 }
 
-void Convolution::forward_from_images(Program& program, Section weights_section, Buffer* images, Buffer* output) {
+void Convolution::forward_from_images(DnnlProgram& program, Section weights_section, Buffer* images, Buffer* output) {
   describe_forward(program, any_input());
   images_ = images;
   const memory::desc planar({input_.images, input_.channels, input_.size, input_.size}, memory::data_type::f32,
@@ -123,7 +124,7 @@ void Convolution::forward_from_images(Program& program, Section weights_section,
   add_forward(program, weights_section, output);
 }
 
-void Convolution::backward_weights(Program& program, Buffer* grad_output) {
+void Convolution::backward_weights(DnnlProgram& program, Buffer* grad_output) {
   if (input_desc_ == input_.desc(precision_) &&
       WeightGradient::suits(input_, output_, weights_.kernel(), stride_, precision_)) {
     const WeightGradient own(input_, output_, weights_.kernel(), stride_, program.threads());
@@ -140,7 +141,7 @@ void Convolution::backward_weights(Program& program, Buffer* grad_output) {
   const Index padding = (weights_.kernel() - 1) / 2;
   const Index far = (output_.size - 1) * stride_ + weights_.kernel() - input_.size - padding;
   const auto desc = describe_backward<dnnl::convolution_backward_weights>(
-      program.engine(), Program::attributes(), forward_, dnnl::algorithm::convolution_direct, input_desc_,
+      program.engine(), DnnlProgram::attributes(), forward_, dnnl::algorithm::convolution_direct, input_desc_,
       memory::desc(weights_.dims(), memory::data_type::f32, memory::format_tag::any), output_.desc(precision_),
       memory::dims{stride_, stride_}, memory::dims{padding, padding}, memory::dims{far, far});
   Buffer* computed = program.buffer(desc.diff_weights_desc().get_size());
@@ -152,13 +153,13 @@ void Convolution::backward_weights(Program& program, Buffer* grad_output) {
   weights_.collect_gradient(program, computed, desc.diff_weights_desc());
 }
 
-void Convolution::backward_data(Program& program, Buffer* grad_output, Buffer* grad_input) {
+void Convolution::backward_data(DnnlProgram& program, Buffer* grad_output, Buffer* grad_input) {
   const Index padding = (weights_.kernel() - 1) / 2;
   const Index far = (output_.size - 1) * stride_ + weights_.kernel() - input_.size - padding;
   const auto desc = describe_backward<dnnl::convolution_backward_data>(
-      program.engine(), Program::attributes(), forward_, dnnl::algorithm::convolution_direct, input_.desc(precision_),
-      memory::desc(weights_.dims(), dnnl_type(precision_), memory::format_tag::any), output_.desc(precision_),
-      memory::dims{stride_, stride_}, memory::dims{padding, padding}, memory::dims{far, far});
+      program.engine(), DnnlProgram::attributes(), forward_, dnnl::algorithm::convolution_direct,
+      input_.desc(precision_), memory::desc(weights_.dims(), dnnl_type(precision_), memory::format_tag::any),
+      output_.desc(precision_), memory::dims{stride_, stride_}, memory::dims{padding, padding}, memory::dims{far, far});
   Buffer* weights = weights_.as(program, Section::backward, desc.weights_desc());
   program.add(Section::backward, weights_.name() + " backward data", dnnl::convolution_backward_data(desc),
               desc.scratchpad_desc(),

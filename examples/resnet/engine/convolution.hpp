@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/channel_layout.hpp"
-#include "engine/program.hpp"
+#include "engine/dnnl_program.hpp"
 
 namespace swav::resnet {
 
@@ -28,10 +28,10 @@ class ConvolutionWeights {
   [[nodiscard]] dnnl::memory::dims dims() const { return {out_channels_, in_channels_, kernel_, kernel_}; }
 
   /// The weights as `desc` wants them; adds the conversion to `section` where they are first asked for.
-  [[nodiscard]] Buffer* as(Program& program, Section section, const dnnl::memory::desc& desc);
+  [[nodiscard]] Buffer* as(DnnlProgram& program, Section section, const dnnl::memory::desc& desc);
   /// Adds the steps that bring `computed`, a gradient in layout `desc`, into the master gradient: the first one
   /// overwrites it, later ones add to it.
-  void collect_gradient(Program& program, Buffer* computed, const dnnl::memory::desc& desc);
+  void collect_gradient(DnnlProgram& program, Buffer* computed, const dnnl::memory::desc& desc);
 
  private:
   struct Copy {
@@ -56,18 +56,18 @@ class Convolution {
   [[nodiscard]] const ChannelLayout& output() const { return output_; }
 
   /// Adds output = input * weights. Weights are converted in `weights_section`.
-  void forward(Program& program, Section weights_section, Buffer* input, Buffer* output);
+  void forward(DnnlProgram& program, Section weights_section, Buffer* input, Buffer* output);
   /// The same from planar float images (the network's input), in whatever layout oneDNN prefers for them.
-  void forward_from_images(Program& program, Section weights_section, Buffer* images, Buffer* output);
+  void forward_from_images(DnnlProgram& program, Section weights_section, Buffer* images, Buffer* output);
   /// Adds the weights' gradient; after forward.
-  void backward_weights(Program& program, Buffer* grad_output);
+  void backward_weights(DnnlProgram& program, Buffer* grad_output);
   /// Adds grad_input = the gradient with respect to the input; after forward.
-  void backward_data(Program& program, Buffer* grad_output, Buffer* grad_input);
+  void backward_data(DnnlProgram& program, Buffer* grad_output, Buffer* grad_input);
 
  private:
   [[nodiscard]] dnnl::memory::desc any_input() const;
-  void describe_forward(const Program& program, const dnnl::memory::desc& input);
-  void add_forward(Program& program, Section weights_section, Buffer* output);
+  void describe_forward(const DnnlProgram& program, const dnnl::memory::desc& input);
+  void add_forward(DnnlProgram& program, Section weights_section, Buffer* output);
 
   ConvolutionWeights& weights_;
   ChannelLayout input_, output_;

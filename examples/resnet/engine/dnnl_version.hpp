@@ -1,9 +1,11 @@
 // One spelling for both of oneDNN's C++ interfaces (2.x: operation descriptors; 3.x: none). In: an operation's
-// arguments. Out: its primitive descriptor. Nothing else in the trainer looks at the version.
+// arguments. Out: its primitive descriptor, the type of a Precision. Nothing else in the trainer looks at the version.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.hpp>
 #include <utility>
+
+#include "engine/precision.hpp"
 
 namespace swav::resnet {
 
@@ -15,6 +17,10 @@ using PoolingBackward = dnnl::pooling_backward;
 using PoolingForward = dnnl::pooling_v2_forward;
 using PoolingBackward = dnnl::pooling_v2_backward;
 #endif
+
+[[nodiscard]] inline dnnl::memory::data_type dnnl_type(Precision precision) {
+  return precision == Precision::float32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+}
 
 /// The descriptor of a forward primitive; `arguments` are those that both versions share, in their order.
 template <class Primitive, class... Arguments>

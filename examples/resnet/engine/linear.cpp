@@ -22,8 +22,8 @@ Linear::Linear(std::string name, Index rows, Index in, Index out, Arrays arrays)
       bias_({out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a),
       output_(matrix(rows, out)) {}
 
-void Linear::forward(Program& program, Buffer* input, Buffer* output) {
-  forward_ = describe<dnnl::inner_product_forward>(program.engine(), Program::attributes(),
+void Linear::forward(DnnlProgram& program, Buffer* input, Buffer* output) {
+  forward_ = describe<dnnl::inner_product_forward>(program.engine(), DnnlProgram::attributes(),
                                                    dnnl::prop_kind::forward_training, input_, weight_, bias_, output_);
   program.add(Section::forward, name_ + " forward", dnnl::inner_product_forward(forward_), forward_.scratchpad_desc(),
               {{DNNL_ARG_SRC, input_, input},
@@ -32,8 +32,8 @@ void Linear::forward(Program& program, Buffer* input, Buffer* output) {
                {DNNL_ARG_DST, output_, output}});
 }
 
-void Linear::backward_weights(Program& program, Buffer* input, Buffer* grad_output) {
-  const auto desc = describe_backward<dnnl::inner_product_backward_weights>(program.engine(), Program::attributes(),
+void Linear::backward_weights(DnnlProgram& program, Buffer* input, Buffer* grad_output) {
+  const auto desc = describe_backward<dnnl::inner_product_backward_weights>(program.engine(), DnnlProgram::attributes(),
                                                                             forward_, input_, weight_, bias_, output_);
   program.add(Section::backward, name_ + " backward weights", dnnl::inner_product_backward_weights(desc),
               desc.scratchpad_desc(),
@@ -43,8 +43,8 @@ void Linear::backward_weights(Program& program, Buffer* input, Buffer* grad_outp
                {DNNL_ARG_DIFF_BIAS, bias_, program.external(arrays_.grad_bias.data())}});
 }
 
-void Linear::backward_data(Program& program, Buffer* grad_output, Buffer* grad_input) {
-  const auto desc = describe_backward<dnnl::inner_product_backward_data>(program.engine(), Program::attributes(),
+void Linear::backward_data(DnnlProgram& program, Buffer* grad_output, Buffer* grad_input) {
+  const auto desc = describe_backward<dnnl::inner_product_backward_data>(program.engine(), DnnlProgram::attributes(),
                                                                          forward_, input_, weight_, output_);
   program.add(Section::backward, name_ + " backward data", dnnl::inner_product_backward_data(desc),
               desc.scratchpad_desc(),

@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "engine/program.hpp"
+#include "engine/dnnl_program.hpp"
 #include "swav/core/matrix_view.hpp"
 
 namespace swav::resnet {
@@ -18,10 +18,10 @@ class Linear {
   /// y = x W^T + b with W out x in. The arrays outlive the program.
   Linear(std::string name, Index rows, Index in, Index out, Arrays arrays);
 
-  void forward(Program& program, Buffer* input, Buffer* output);
+  void forward(DnnlProgram& program, Buffer* input, Buffer* output);
   /// Overwrites the gradients of weight and bias.
-  void backward_weights(Program& program, Buffer* input, Buffer* grad_output);
-  void backward_data(Program& program, Buffer* grad_output, Buffer* grad_input);
+  void backward_weights(DnnlProgram& program, Buffer* input, Buffer* grad_output);
+  void backward_data(DnnlProgram& program, Buffer* grad_output, Buffer* grad_input);
 
  private:
   std::string name_;

@@ -13,10 +13,10 @@ MaxPooling::MaxPooling(ChannelLayout input, Precision precision)
   output_.size = (input.size + 2 * padding - kernel) / stride + 1;
 }
 
-void MaxPooling::forward(Program& program, Buffer* input, Buffer* output) {
+void MaxPooling::forward(DnnlProgram& program, Buffer* input, Buffer* output) {
   using dims = dnnl::memory::dims;
   const Index far = (output_.size - 1) * stride + kernel - input_.size - padding;
-  forward_ = describe<PoolingForward>(program.engine(), Program::attributes(), dnnl::prop_kind::forward_training,
+  forward_ = describe<PoolingForward>(program.engine(), DnnlProgram::attributes(), dnnl::prop_kind::forward_training,
                                       dnnl::algorithm::pooling_max, input_.desc(precision_), output_.desc(precision_),
                                       dims{stride, stride}, dims{kernel, kernel}, dims{0, 0}, dims{padding, padding},
                                       dims{far, far});
@@ -27,11 +27,11 @@ void MaxPooling::forward(Program& program, Buffer* input, Buffer* output) {
                {DNNL_ARG_WORKSPACE, forward_.workspace_desc(), workspace_}});
 }
 
-void MaxPooling::backward(Program& program, Buffer* grad_output, Buffer* grad_input) {
+void MaxPooling::backward(DnnlProgram& program, Buffer* grad_output, Buffer* grad_input) {
   using dims = dnnl::memory::dims;
   const Index far = (output_.size - 1) * stride + kernel - input_.size - padding;
   const auto desc = describe_backward<PoolingBackward>(
-      program.engine(), Program::attributes(), forward_, dnnl::algorithm::pooling_max, input_.desc(precision_),
+      program.engine(), DnnlProgram::attributes(), forward_, dnnl::algorithm::pooling_max, input_.desc(precision_),
       output_.desc(precision_), dims{stride, stride}, dims{kernel, kernel}, dims{0, 0}, dims{padding, padding},
       dims{far, far});
   program.add(Section::backward, "maxpool backward", PoolingBackward(desc), desc.scratchpad_desc(),

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "engine/channel_layout.hpp"
+#include "engine/dnnl_program.hpp"
 #include "engine/dnnl_version.hpp"
-#include "engine/program.hpp"
 
 namespace swav::resnet {
 
@@ -13,8 +13,8 @@ class MaxPooling {
   MaxPooling(ChannelLayout input, Precision precision);
 
   [[nodiscard]] const ChannelLayout& output() const { return output_; }
-  void forward(Program& program, Buffer* input, Buffer* output);
-  void backward(Program& program, Buffer* grad_output, Buffer* grad_input);
+  void forward(DnnlProgram& program, Buffer* input, Buffer* output);
+  void backward(DnnlProgram& program, Buffer* grad_output, Buffer* grad_input);
 
  private:
   ChannelLayout input_, output_;

@@ -1,9 +1,7 @@
-// How activations and weights are stored while a network computes. In: nothing. Out: the Precision choice, its oneDNN
-// type and its size.
+// How activations and weights are stored while a network computes. In: nothing. Out: the Precision choice and its size.
 #pragma once
 
 #include <cstddef>
-#include <oneapi/dnnl/dnnl.hpp>
 
 namespace swav::resnet {
 
@@ -11,8 +9,6 @@ namespace swav::resnet {
 /// master weights, weight gradients, batch norm's parameters and sums and the projection head in float.
 enum class Precision { float32, bfloat16 };
 
-[[nodiscard]] inline dnnl::memory::data_type dnnl_type(Precision precision) {
-  return precision == Precision::float32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
-}
+[[nodiscard]] constexpr std::size_t bytes_of(Precision precision) { return precision == Precision::float32 ? 4 : 2; }
 
 }  // namespace swav::resnet

@@ -1,12 +1,9 @@
 // The step list and its memory plan. In: steps and buffers. Out: buffer addresses in one arena, and the runs.
 #include "engine/program.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <new>
 #include <utility>
 
 namespace swav::resnet {
@@ -17,23 +14,6 @@ constexpr std::size_t alignment = 4096;  // no two buffers on one page: their st
 std::size_t rounded_up(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 }  // namespace
-
-void Program::Free::operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{alignment}); }
-
-Program::Program(RankGroup ranks)
-    : engine_(dnnl::engine::kind::cpu, 0),
-      stream_(engine_),
-      threads_(omp_get_max_threads()),
-      ranks_(std::move(ranks)),
-      scratchpad_(nullptr) {
-  scratchpad_ = kept_buffer(0);
-}
-
-dnnl::primitive_attr Program::attributes() {
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attributes;
-}
 
 Buffer* Program::buffer(std::size_t bytes) {
   buffers_.emplace_back().bytes_ = bytes;
@@ -53,32 +33,11 @@ Buffer* Program::external(void* data) {
   return foreign;
 }
 
-void Program::add(Section section, std::string name, std::initializer_list<Buffer*> touched,
-                  std::function<void()> run) {
-  steps(section).push_back({std::move(name), touched, std::move(run), std::numeric_limits<double>::infinity()});
-}
+void Program::widen(Buffer* shared, std::size_t bytes) { shared->bytes_ = std::max(shared->bytes_, bytes); }
 
-void Program::add(Section section, std::string name, const dnnl::primitive& primitive,
-                  const dnnl::memory::desc& scratchpad, const std::vector<Argument>& arguments) {
-  Call& call = calls_.emplace_back();
-  call.primitive = primitive;
-  const auto attach = [&](int argument, const dnnl::memory::desc& desc, Buffer* buffer) {
-    call.memories.push_back(dnnl::memory(desc, engine_, DNNL_MEMORY_NONE));
-    call.buffers.push_back(buffer);
-    call.arguments.push_back({argument, call.memories.back().get()});
-  };
-  for (const Argument& a : arguments) attach(a.name, a.desc, a.buffer);
-  scratchpad_->bytes_ = std::max(scratchpad_->bytes_, scratchpad.get_size());
-  attach(DNNL_ARG_SCRATCHPAD, scratchpad, scratchpad_);
+void Program::add(Section section, std::string name, std::vector<Buffer*> touched, std::function<void()> run) {
   steps(section).push_back(
-      {std::move(name), call.buffers, [this, &call] { execute(call); }, std::numeric_limits<double>::infinity()});
-}
-
-void Program::execute(const Call& call) {
-  // The C interface: the C++ one builds the argument list anew at each call.
-  dnnl::error::wrap_c_api(dnnl_primitive_execute(call.primitive.get(), stream_.get(),
-                                                 static_cast<int>(call.arguments.size()), call.arguments.data()),
-                          "could not execute a primitive");
+      {std::move(name), std::move(touched), std::move(run), std::numeric_limits<double>::infinity()});
 }
 
 void Program::finish() {
@@ -117,12 +76,9 @@ void Program::finish() {
                                    [](const Buffer* a, const Buffer* b) { return a->offset_ < b->offset_; }),
                   buffer);
   }
-  arena_.reset(
-      static_cast<std::byte*>(::operator new (std::max(arena_bytes_, alignment), std::align_val_t{alignment})));
-  std::fill_n(arena_.get(), arena_bytes_, std::byte{0});
-  for (Buffer* buffer : order) buffer->data_ = arena_.get() + buffer->offset_;
-  for (Call& call : calls_)
-    for (std::size_t i = 0; i < call.memories.size(); ++i) call.memories[i].set_data_handle(call.buffers[i]->data_);
+  auto* const arena = static_cast<std::byte*>(allocate(std::max(arena_bytes_, alignment)));
+  for (Buffer* buffer : order) buffer->data_ = arena + buffer->offset_;
+  attach();
 }
 
 void Program::run(Section section) {
@@ -133,10 +89,11 @@ void Program::run(Section section) {
     }
     const auto start = std::chrono::steady_clock::now();
     step.run();
+    wait();
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     step.least_seconds = std::min(step.least_seconds, taken.count());
   }
-  stream_.wait();
+  if (waits()) wait();
 }
 
 std::vector<Program::StepTime> Program::profile() const {

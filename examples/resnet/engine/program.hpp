@@ -6,17 +6,15 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <initializer_list>
-#include <memory>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/rank_group.hpp"
 
 namespace swav::resnet {
 
-/// A piece of memory that steps read and write. Its address is known after Program::finish().
+/// A piece of memory that steps read and write, a host's or a device's. Its address is known after Program::finish().
 class Buffer {
  public:
   template <class T>
@@ -39,42 +37,32 @@ class Buffer {
 /// The steps run in the order prepare, forward, backward; the plan takes this order as one timeline.
 enum class Section { prepare, forward, backward };
 
-/// Builds once, runs many times. Buffers, memory objects, scratchpads and argument lists exist before the first run.
+/// Builds once, runs many times. An engine's program adds its own kinds of steps, and says where the memory is.
 class Program {
  public:
-  struct Argument {
-    int name;  ///< DNNL_ARG_...
-    dnnl::memory::desc desc;
-    Buffer* buffer;
-  };
   struct StepTime {
     std::string name;
     double seconds;  ///< the least over the profiled runs
   };
 
   /// `ranks`: the processes whose batches are one in batch norm.
-  explicit Program(RankGroup ranks = {});
+  explicit Program(RankGroup ranks = {}) : ranks_(std::move(ranks)) {}
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
+  virtual ~Program() = default;
 
-  [[nodiscard]] const dnnl::engine& engine() const { return engine_; }
-  [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] const RankGroup& ranks() const { return ranks_; }
-  /// Scratchpads in the program's memory: what every primitive here is described with.
-  [[nodiscard]] static dnnl::primitive_attr attributes();
 
   /// Memory that is only valid from the first step that touches it to the last.
   [[nodiscard]] Buffer* buffer(std::size_t bytes);
   /// Memory that keeps its contents from one run to the next.
   [[nodiscard]] Buffer* kept_buffer(std::size_t bytes);
+  /// Memory that several steps use, each for itself: as large as the largest asks for.
+  void widen(Buffer* shared, std::size_t bytes);
   /// Somebody else's memory, which must outlive the program.
   [[nodiscard]] Buffer* external(void* data);
 
-  /// A step of our own.
-  void add(Section section, std::string name, std::initializer_list<Buffer*> touched, std::function<void()> run);
-  /// A oneDNN primitive.
-  void add(Section section, std::string name, const dnnl::primitive& primitive, const dnnl::memory::desc& scratchpad,
-           const std::vector<Argument>& arguments);
+  void add(Section section, std::string name, std::vector<Buffer*> touched, std::function<void()> run);
 
   /// Plans the memory. No buffer and no step may be added afterwards.
   void finish();
@@ -85,13 +73,17 @@ class Program {
   void set_profiling(bool on) { profiling_ = on; }
   [[nodiscard]] std::vector<StepTime> profile() const;
 
+ protected:
+  /// The arena: `bytes`, one or more, aligned as the device likes it.
+  [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+  /// Returns once the steps' work is done.
+  virtual void wait() = 0;
+  /// What is to be done once buffers have addresses.
+  virtual void attach() {}
+  /// Whether a run ends with wait(): not where others queue work behind it.
+  [[nodiscard]] virtual bool waits() const { return true; }
+
  private:
-  struct Call {
-    dnnl::primitive primitive;
-    std::vector<dnnl::memory> memories;
-    std::vector<Buffer*> buffers;
-    std::vector<dnnl_exec_arg_t> arguments;
-  };
   struct Step {
     std::string name;
     std::vector<Buffer*> touched;
@@ -100,20 +92,10 @@ class Program {
   };
 
   std::vector<Step>& steps(Section section) { return sections_[static_cast<std::size_t>(section)]; }
-  void execute(const Call& call);
 
-  dnnl::engine engine_;
-  dnnl::stream stream_;
-  int threads_;
   RankGroup ranks_;
   std::vector<Step> sections_[3];
   std::deque<Buffer> buffers_;
-  std::deque<Call> calls_;
-  Buffer* scratchpad_;
-  struct Free {
-    void operator()(std::byte* p) const;
-  };
-  std::unique_ptr<std::byte, Free> arena_;
   std::size_t arena_bytes_ = 0;
   bool profiling_ = false;
 };

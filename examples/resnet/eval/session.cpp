@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "engine/dnnl_version.hpp"
 #include "eval/json_lines.hpp"
 #include "swav/core/error.hpp"
 #include "train/learner.hpp"

@@ -17,6 +17,9 @@ namespace swav::resnet {
 /// Whether a network has a backward pass, and the memory for it.
 enum class Gradients { computed, none };
 
+/// What a network computes on: the CPU, by oneDNN, or the GPU, by cuDNN.
+enum class Processor { cpu, cuda };
+
 /// A residual network with a projection head, in training mode.
 /// Each group of images goes through the trunk on its own (batch norm's statistics are a group's, running statistics
 /// take the groups in order); the head takes the rows of all groups together. Results repeat bit for bit at a fixed
@@ -24,20 +27,23 @@ enum class Gradients { computed, none };
 /// all memory is planned at construction; what remains are some hundred bytes a primitive inside oneDNN.
 class Network {
  public:
-  /// Throws InvalidInput for an unknown depth, a width that is no positive multiple of 8, an empty group, or so few
-  /// values that batch norm is undefined.
   /// `groups` are this rank's images, as many on each of `ranks`: batch norm's statistics are of all ranks' images, and
   /// running ones the same on each; forward() and backward() are collective.
+  /// Throws InvalidInput for an unknown depth, a width that is no positive multiple of 8, an empty group, or so few
+  /// values that batch norm is undefined; for a GPU in a build without CUDA. Throws CudaError where there is no GPU, or
+  /// too little memory on it.
   Network(const Architecture& architecture, std::vector<ImageGroup> groups, Precision precision, std::uint64_t seed,
-          Gradients gradients = Gradients::computed, RankGroup ranks = {});
+          Gradients gradients = Gradients::computed, RankGroup ranks = {}, Processor processor = Processor::cpu);
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
-  /// Where group `group`'s images go before each forward(): images x channels x size x size, planar, the network's for
-  /// as long as it lives. May be refilled once forward() has returned.
+  /// Where group `group`'s images go before each forward(): images x channels x size x size, planar, memory of the
+  /// host and the network's for as long as it lives. May be refilled once forward() has returned.
   [[nodiscard]] std::span<float> input(std::size_t group);
   /// Embeddings, (sum of images) x embedding, groups in order, not L2-normalised; without a head the pooled features.
+  /// In the memory of the processor, as are the gradients that backward() takes. On a GPU both calls return before the
+  /// work is done, which is on the stream of engine/cuda/device.cuh.
   /// Valid until backward(). Moves the running statistics. Reads the weights' current values.
   MatrixView<const float> forward();
   /// Overwrites every gradient with that of the loss whose gradient in the last forward()'s embeddings is given, once a
@@ -46,10 +52,17 @@ class Network {
   /// that of the whole batch.
   void backward(MatrixView<const float> grad_embeddings);
 
-  /// Parameters and running statistics: the whole state. The spans stay valid; values may be written between steps.
+  /// Parameters and running statistics: the whole state, for the host. The spans stay valid; values may be written
+  /// between steps. On a GPU these are copies: call download() before values or gradients are read, upload() once they
+  /// have been written, as always in code for any processor.
   [[nodiscard]] std::vector<NamedTensor>& tensors();
-  /// All gradients in one piece, with zeros between some of them.
+  void download();
+  void upload();
+  /// The same tensors where the network computes: for optimisers. On a CPU tensors() itself.
+  [[nodiscard]] std::vector<NamedTensor>& parameters();
+  /// All gradients there, in one piece, with zeros between some of them.
   [[nodiscard]] std::span<float> gradients();
+  [[nodiscard]] Processor processor() const { return processor_; }
   [[nodiscard]] const Architecture& architecture() const;
   /// How many inputs there are.
   [[nodiscard]] std::size_t groups() const;
@@ -66,9 +79,11 @@ class Network {
   void set_profiling(bool on);
   [[nodiscard]] std::vector<Program::StepTime> step_times() const;
 
+  struct Implementation;
+
  private:
   friend class FeatureExtractor;
-  struct Implementation;
+  Processor processor_;
   std::unique_ptr<Implementation> implementation_;
 };
 
@@ -82,17 +97,19 @@ class FeatureExtractor {
   FeatureExtractor(const FeatureExtractor&) = delete;
   FeatureExtractor& operator=(const FeatureExtractor&) = delete;
 
-  [[nodiscard]] Index feature_dimension() const;
+  [[nodiscard]] Index feature_dimension() const { return feature_dimension_; }
   /// batch.images x channels x size x size, planar. A last, smaller batch may leave rows as they are and ignore their
   /// features: no image influences another's.
   [[nodiscard]] std::span<float> input();
-  /// batch.images x feature_dimension; valid until the next call.
+  /// batch.images x feature_dimension, in the host's memory; valid until the next call.
   MatrixView<const float> features();
   /// Takes the network's current weights and running statistics.
   void refresh();
 
- private:
   struct Implementation;
+
+ private:
+  Index feature_dimension_;
   std::unique_ptr<Implementation> implementation_;
 };
 

@@ -53,11 +53,22 @@ Weights::Weights(const Architecture& architecture, const TrunkPlan& plan, std::u
   initialise(seed);
 }
 
-NamedTensor& Weights::operator[](const std::string& name) {
+NamedTensor& find_tensor(std::vector<NamedTensor>& tensors, const std::string& name) {
   const auto found =
-      std::find_if(tensors_.begin(), tensors_.end(), [&](const NamedTensor& tensor) { return tensor.name == name; });
-  detail::require(found != tensors_.end(), "weights: no tensor named ", name);
+      std::find_if(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) { return tensor.name == name; });
+  detail::require(found != tensors.end(), "weights: no tensor named ", name);
   return *found;
+}
+
+NormArrays norm_arrays(std::vector<NamedTensor>& tensors, const std::string& name) {
+  const NamedTensor &scale = find_tensor(tensors, name + ".weight"), &shift = find_tensor(tensors, name + ".bias");
+  return {.name = name,
+          .weight = scale.value,
+          .bias = shift.value,
+          .running_mean = find_tensor(tensors, name + ".running_mean").value,
+          .running_variance = find_tensor(tensors, name + ".running_var").value,
+          .grad_weight = scale.gradient,
+          .grad_bias = shift.gradient};
 }
 
 void Weights::add(std::string name, std::vector<Index> shape, bool decays) {
@@ -77,25 +88,20 @@ void Weights::add_linear(const std::string& name, Index out, Index in) {
 void Weights::allocate() {
   const auto padded = [](Index size) { return (size + 15) / 16 * 16; };  // every tensor on its own cache line
   const auto has_gradient = [](const NamedTensor& t) { return t.name.find(".running_") == std::string::npos; };
-  Index total = 0, total_gradients = 0;
-  for (const NamedTensor& t : tensors_) {
-    total += padded(count(t.shape));
-    if (has_gradient(t)) total_gradients += padded(count(t.shape));
-  }
-  total += total_gradients;
-  storage_.reset(
-      static_cast<float*>(::operator new (static_cast<std::size_t>(total) * sizeof(float), std::align_val_t{64})));
-  std::fill_n(storage_.get(), total, 0.0f);
-  gradients_ = {storage_.get(), static_cast<std::size_t>(total_gradients)};
-  float *next_gradient = storage_.get(), *next = storage_.get() + total_gradients;
-  for (NamedTensor& t : tensors_) {
+  Index total = 0;
+  for (const NamedTensor& t : tensors_) total += padded(count(t.shape)) * (has_gradient(t) ? 2 : 1);
+  size_ = static_cast<std::size_t>(total);
+  storage_.reset(static_cast<float*>(::operator new (size_ * sizeof(float), std::align_val_t{64})));
+  std::fill_n(storage_.get(), size_, 0.0f);
+  float* next = storage_.get();
+  const auto place = [&](const NamedTensor& t) {
     const Index size = count(t.shape);
-    t.value = {next, static_cast<std::size_t>(size)};
-    next += padded(size);
-    if (!has_gradient(t)) continue;
-    t.gradient = {next_gradient, static_cast<std::size_t>(size)};
-    next_gradient += padded(size);
-  }
+    return std::span<float>(std::exchange(next, next + padded(size)), static_cast<std::size_t>(size));
+  };
+  for (NamedTensor& t : tensors_)
+    if (has_gradient(t)) t.gradient = place(t);
+  gradients_ = {storage_.get(), next};
+  for (NamedTensor& t : tensors_) t.value = place(t);
 }
 
 void Weights::initialise(std::uint64_t seed) {

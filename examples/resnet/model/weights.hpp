@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/norm_parameters.hpp"
 #include "model/architecture.hpp"
 
 namespace swav::resnet {
@@ -22,6 +23,11 @@ struct NamedTensor {
   bool decays = false;        ///< whether weight decay is meant for it: false for batch norm and biases
 };
 
+/// The tensor of that name; throws InvalidInput where there is none.
+[[nodiscard]] NamedTensor& find_tensor(std::vector<NamedTensor>& tensors, const std::string& name);
+/// The four of the batch norm of that name, and the gradients of two.
+[[nodiscard]] NormArrays norm_arrays(std::vector<NamedTensor>& tensors, const std::string& name);
+
 /// Owns the tensors of a trunk and, if the architecture has one, its head.
 /// Initial values: convolutions normal with variance 2 / (out k k) (Kaiming, fan out); batch norm 1 and 0, running
 /// statistics 0 and 1; linear layers uniform within 1 / sqrt(in), as PyTorch's default.
@@ -32,8 +38,8 @@ class Weights {
   [[nodiscard]] std::vector<NamedTensor>& tensors() { return tensors_; }
   /// All gradients in one piece, with zeros between some of them: for sums over processes.
   [[nodiscard]] std::span<float> gradients() { return gradients_; }
-  /// The tensor of that name, which exists.
-  [[nodiscard]] NamedTensor& operator[](const std::string& name);
+  /// The memory that all are views of.
+  [[nodiscard]] std::span<float> storage() const { return {storage_.get(), size_}; }
 
  private:
   struct Free {
@@ -48,6 +54,7 @@ class Weights {
 
   std::vector<NamedTensor> tensors_;
   std::unique_ptr<float, Free> storage_;
+  std::size_t size_ = 0;
   std::span<float> gradients_;
 };
 

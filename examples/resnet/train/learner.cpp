@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/dnnl_version.hpp"
 #include "swav/core/error.hpp"
 
 namespace swav::resnet {

@@ -134,6 +134,14 @@ inline cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from
     cudaMemcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width, kind);
   return cudaSuccess;
 }
+inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
+                                     std::size_t width, std::size_t height, cudaMemcpyKind kind,
+                                     cudaStream_t stream = nullptr) {
+  for (std::size_t row = 0; row < height; ++row)
+    cudaMemcpyAsync(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width,
+                    kind, stream);
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream = nullptr) {
   return swav::emulation::submit(stream, [=] {
     if (bytes > 0) std::memset(to, value, bytes);
@@ -148,6 +156,7 @@ inline cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std
 }
 
 inline cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  if (swav::emulation::devices == 0) return cudaErrorNoDevice;
   *stream = new swav::emulation::Stream;
   return cudaSuccess;
 }
@@ -158,6 +167,21 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return stream != nullptr && stream->recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
+
+struct EmulatedEvent {};  // work is done at once: an event has nothing to say
+using cudaEvent_t = EmulatedEvent*;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new EmulatedEvent;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   stream->recording = std::make_shared<swav::emulation::Graph>();
   ++swav::emulation::captures;

@@ -1,0 +1,26 @@
+# CUDA for the trainer: nvcc, cudart, cuBLAS and cuDNN 9.
+if(NOT CMAKE_CUDA_COMPILER)
+  find_program(SWAV_NVCC nvcc PATHS /usr/local/cuda/bin)
+  set(CMAKE_CUDA_COMPILER ${SWAV_NVCC})
+endif()
+set(CMAKE_CUDA_ARCHITECTURES ${SWAV_CUDA_ARCHITECTURES})
+enable_language(CUDA)
+find_package(CUDAToolkit 12.4 REQUIRED)
+find_path(SWAV_CUDNN_INCLUDE cudnn.h PATHS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(SWAV_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 PATHS ${CUDAToolkit_LIBRARY_DIR})
+mark_as_advanced(SWAV_CUDNN_INCLUDE SWAV_CUDNN_LIBRARY)
+if(NOT SWAV_CUDNN_INCLUDE OR NOT SWAV_CUDNN_LIBRARY)
+  message(FATAL_ERROR "SWAV_WITH_CUDA wants cuDNN 9: name its folders in CMAKE_PREFIX_PATH")
+endif()
+
+# Adds files of CUDA to a library. Flags are theirs alone: nvcc does not know those of the host's compiler.
+function(swav_add_cuda_objects library)
+  add_library(${library}_cuda OBJECT ${ARGN})
+  target_include_directories(${library}_cuda PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR} ${PROJECT_SOURCE_DIR}/include)
+  target_include_directories(${library}_cuda SYSTEM PRIVATE ${SWAV_CUDNN_INCLUDE})
+  target_compile_options(${library}_cuda PRIVATE --extended-lambda --expt-relaxed-constexpr -Werror all-warnings
+                                                 -Xcompiler=-Wall,-Wextra)
+  set_target_properties(${library}_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
+  target_sources(${library} PRIVATE $<TARGET_OBJECTS:${library}_cuda>)
+  target_link_libraries(${library} PUBLIC CUDA::cudart CUDA::cublas ${SWAV_CUDNN_LIBRARY})
+endfunction()
