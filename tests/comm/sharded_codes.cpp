@@ -1,5 +1,5 @@
-// Codes of rows that several processes share equal those of one process with all rows. Run by mpirun with 1, 2 or 3
-// processes; the shares are uneven, and one process may have none. Out: 0, or 1 and what differs.
+// Codes of rows that several processes share equal those of one process with all rows, and so does the loss. Run by
+// mpirun with 1, 2 or 3 processes; the shares are uneven, and one process may have none. Out: 0, or 1 and what differs.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -60,6 +60,7 @@ void run(const MpiCommunicator& group) {
   shares_equal_the_whole<double>(group, {.epsilon = 0.05, .max_iterations = 1}, 1e-13, "one iteration");
   shares_equal_the_whole<double>(group, {.epsilon = 0.05, .hard_codes = true}, 0, "hard codes");
   bad_input_in_one_process_is_an_error_in_all(group);
+  loss_of_shares(group);
 }
 
 }  // namespace

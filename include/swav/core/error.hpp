@@ -15,6 +15,13 @@ class InvalidInput : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// Thrown in the processes of a group whose own arguments are sound, when a call that they make together fails by
+/// another's: there InvalidInput says what was found.
+class InvalidElsewhere : public InvalidInput {
+ public:
+  using InvalidInput::InvalidInput;
+};
+
 namespace detail {
 
 template <class... Parts>

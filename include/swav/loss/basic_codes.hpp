@@ -8,8 +8,9 @@
 
 namespace swav::detail {
 
-/// The part of the loss that computes codes, one head at a time. Owns the solver and the scores of a queue.
-template <class Scalar, class Device>
+/// The part of the loss that computes codes, one head at a time, of the batches of a group of processes. Owns the
+/// solver and the scores of a queue.
+template <class Scalar, class Device, class Group>
 class CodesOfViews {
   using A = Accumulator<Scalar>;
   using Passes = LossPasses<Device>;
@@ -20,7 +21,8 @@ class CodesOfViews {
  public:
   using Queue = EmbeddingQueue<Scalar, Device>;
 
-  CodesOfViews(const SinkhornOptions& options, const Device& device) : device_(device), sinkhorn_(options, device) {}
+  CodesOfViews(const SinkhornOptions& options, const Device& device, const Group& group)
+      : device_(device), group_(group), sinkhorn_(options, device, group) {}
 
   [[nodiscard]] const SinkhornOptions& options() const { return sinkhorn_.options(); }
   void set_epsilon(double epsilon) { sinkhorn_.set_epsilon(epsilon); }
@@ -30,7 +32,10 @@ class CodesOfViews {
   void compute(const Problem& problem, MatrixView<const A> z, MatrixView<const A> c, const Queue* queue,
                MatrixView<A> scores, MatrixView<A> codes, Workspace& workspace) {
     Passes::score(device_, problem, z, c, scores, workspace);
-    const Index queued = queue == nullptr ? 0 : queue->used();
+    // Every process has all of the queue, and takes its share of the rows.
+    const Index used = queue == nullptr ? 0 : queue->used();
+    const Index first_queued = used * group_.rank() / group_.size();
+    const Index queued = used * (group_.rank() + 1) / group_.size() - first_queued;
     for (Index i = 0; i < problem.assigned_count; ++i) {
       const Index first = i * problem.samples;
       const MatrixView<const A> batch = scores.middle_rows(first, problem.samples);
@@ -40,9 +45,10 @@ class CodesOfViews {
         continue;
       }
       // Room for the full queue, so that nothing is allocated while it fills.
-      A* const memory = stacked_.reserve((queue->length() + problem.samples) * problem.prototypes);
+      const Index most_queued = (queue->length() + group_.size() - 1) / group_.size();
+      A* const memory = stacked_.reserve((most_queued + problem.samples) * problem.prototypes);
       const MatrixView<A> stacked(memory, queued + problem.samples, problem.prototypes);
-      score_queue(queue->rows(i), c, stacked.middle_rows(0, queued), workspace);
+      score_queue(queue->rows(i).middle_rows(first_queued, queued), c, stacked.middle_rows(0, queued), workspace);
       Rows::convert(device_, batch, stacked.middle_rows(queued, problem.samples));
       sinkhorn_.codes_of_last_into(stacked, out);
     }
@@ -66,7 +72,8 @@ class CodesOfViews {
   }
 
   Device device_;
-  Sinkhorn<A, Device> sinkhorn_;
+  Group group_;
+  Sinkhorn<A, Device, Group> sinkhorn_;
   typename Device::template Buffer<A> stacked_;
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "swav/comm/communicator.hpp"
 #include "swav/loss/basic_checks.hpp"
 #include "swav/loss/basic_work.hpp"
 #include "swav/loss/code_source.hpp"
@@ -25,10 +26,15 @@ namespace swav {
 /// scored, turned into n softmax - T in place, multiplied twice and forgotten (docs/mathematics.md). A queue's rows
 /// cost their product with C, and their scores with the batch's, a view at a time, twice the memory of that.
 ///
+/// In a group of processes each has some of the samples, one at least, and all have the options, the bank and the queue
+/// alike: value, statistics and grad_prototypes are then those that one process with all samples would get, and
+/// grad_embeddings its rows for the samples here, up to rounding. The calls are collective, and throw in every process
+/// when they do in one. Beyond the codes' own, a call adds up K x D numbers, K a head, and with a queue |A| B x D.
+///
 /// An object owns its workspace: calls after the first of a shape allocate nothing (the rows of a queue that are used
 /// are part of the shape), and one object must not be used by two threads at once. 16-bit scalars are computed in float
 /// throughout.
-template <class Scalar, class Device = EigenDevice>
+template <class Scalar, class Device = EigenDevice, Communicator Group = SelfCommunicator>
 class SwappedPredictionLoss {
   using A = Accumulator<Scalar>;
   using Checks = detail::LossChecks<Scalar, Device>;
@@ -41,8 +47,8 @@ class SwappedPredictionLoss {
   using Queue = EmbeddingQueue<Scalar, Device>;
 
   /// Throws InvalidInput when an option is out of range.
-  explicit SwappedPredictionLoss(SwappedPredictionOptions options = {}, Device device = {})
-      : options_(std::move(options)), work_(options_, device) {
+  explicit SwappedPredictionLoss(SwappedPredictionOptions options = {}, Device device = {}, Group group = {})
+      : options_(std::move(options)), work_(options_, device, group) {
     detail::check(options_);
   }
 
@@ -71,34 +77,42 @@ class SwappedPredictionLoss {
   /// The same into an existing step, whose matrices are resized only when their shapes differ. Neither may overlap z or
   /// the bank. `step` and the source's queue are unchanged when this throws InvalidInput.
   void step_into(MatrixView<const Scalar> z, const Bank& bank, Index views, Step& step, const Source& source = {}) {
-    check(z, bank, views, source);
-    work_.step(options_, z, bank, views, step, source, [&] {
-      resize(step.grad_embeddings, z.rows, z.cols);
-      resize(step.grad_prototypes, bank.prototypes(), bank.dimension());
-    });
+    work_.step(
+        options_, z, bank, views, step, source, [&] { check(z, bank, views, source); },
+        [&] {
+          resize(step.grad_embeddings, z.rows, z.cols);
+          resize(step.grad_prototypes, bank.prototypes(), bank.dimension());
+        });
   }
 
   /// L alone, without gradients: about a third of the work. Same arguments, same errors.
   [[nodiscard]] double value(MatrixView<const Scalar> z, const Bank& bank, Index views) {
-    check(z, bank, views, {});
-    return work_.value(options_, z, bank, views);
+    return work_.value(options_, z, bank, views, [&] { check(z, bank, views, {}); });
   }
 
   /// Codes alone, of a batch whose loss is taken a part at a time (CodeSource::codes). embeddings: view-major,
   /// `samples` rows a view; views after the last of crops_for_assign may be missing. The queue, if there is one, is
-  /// used and written as in a step. `codes` and the queue are unchanged when this throws InvalidInput.
+  /// used and written as in a step. `codes` and the queue are unchanged when this throws InvalidInput. `parts`: in a
+  /// group of processes, the samples here are of so many batches, one after another and as many of each, whose other
+  /// samples other processes have; rows go to the queue batch by batch, as from one process.
   void codes_into(MatrixView<const Scalar> embeddings, const Bank& bank, Index samples, Codes& codes,
-                  Queue* queue = nullptr) {
-    const Checks checks{options_.crops_for_assign};
-    checks.check_code_embeddings(embeddings, bank, samples);
-    checks.check_queue(queue, bank);
-    work_.codes(options_, embeddings, bank, samples, codes, queue, [&] {
-      codes.samples = samples;
-      codes.heads.resize(bank.head_prototypes().size());
-      for (std::size_t head = 0; head < codes.heads.size(); ++head)
-        resize(codes.heads[head], static_cast<Index>(options_.crops_for_assign.size()) * samples,
-               bank.head_prototypes()[head]);
-    });
+                  Queue* queue = nullptr, Index parts = 1) {
+    work_.codes(
+        options_, embeddings, bank, samples, codes, queue, parts,
+        [&] {
+          const Checks checks{options_.crops_for_assign};
+          checks.check_code_embeddings(embeddings, bank, samples);
+          checks.check_queue(queue, bank);
+          detail::require(parts >= 1 && samples % parts == 0, "SwappedPredictionLoss: parts ", parts,
+                          " found, a number that divides the samples, ", samples, ", wanted");
+        },
+        [&] {
+          codes.samples = samples;
+          codes.heads.resize(bank.head_prototypes().size());
+          for (std::size_t head = 0; head < codes.heads.size(); ++head)
+            resize(codes.heads[head], static_cast<Index>(options_.crops_for_assign.size()) * samples,
+                   bank.head_prototypes()[head]);
+        });
   }
 
  private:
@@ -117,7 +131,7 @@ class SwappedPredictionLoss {
   }
 
   SwappedPredictionOptions options_;
-  detail::LossWork<Scalar, Device> work_;
+  detail::LossWork<Scalar, Device, Group> work_;
 };
 
 }  // namespace swav

@@ -8,6 +8,7 @@
 #include "swav/loss/basic_checks.hpp"
 #include "swav/loss/basic_codes.hpp"
 #include "swav/loss/basic_rows.hpp"
+#include "swav/loss/basic_share.hpp"
 #include "swav/loss/code_source.hpp"
 #include "swav/loss/options.hpp"
 #include "swav/loss/passes.hpp"
@@ -15,9 +16,10 @@
 
 namespace swav::detail {
 
-/// What SwappedPredictionLoss does once shapes are checked and results have theirs. Owns the workspace. A backend whose
-/// work is not to be waited for, where nothing can be decided on the host, specialises it for its device.
-template <class Scalar, class Device>
+/// What SwappedPredictionLoss does. `check` throws where the arguments do not fit each other, `shape` gives the results
+/// their shapes once the input has been found to be sound. Owns the workspace. A backend whose work is not to be waited
+/// for, where nothing can be decided on the host, specialises it for its device.
+template <class Scalar, class Device, class Group>
 class LossWork {
   using A = Accumulator<Scalar>;
   using Passes = LossPasses<Device>;
@@ -30,16 +32,18 @@ class LossWork {
   using Queue = EmbeddingQueue<Scalar, Device>;
 
  public:
-  LossWork(const SwappedPredictionOptions& options, const Device& device)
-      : device_(device), codes_of_views_(options.sinkhorn, device) {}
+  LossWork(const SwappedPredictionOptions& options, const Device& device, const Group& group)
+      : device_(device), codes_of_views_(options.sinkhorn, device, group), share_(group) {}
 
   void set_epsilon(double epsilon) { codes_of_views_.set_epsilon(epsilon); }
 
-  /// `shape` gives the step's matrices their shapes, once the input has been found to be sound.
-  template <class Shape>
+  template <class Check, class Shape>
   void step(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views,
-            Step& step, const Source& source, Shape shape) {
-    const Call call = prepare(options, z, bank, views, source, true);
+            Step& step, const Source& source, Check check, Shape shape) {
+    const Call call = agreed([&] {
+      check();
+      return prepare(options, z, bank, views, source, true);
+    });
     shape();
     const MatrixView<A> grad_z = accumulating(MatrixView<Scalar>(step.grad_embeddings), grad_z_);
     const MatrixView<A> grad_c = accumulating(MatrixView<Scalar>(step.grad_prototypes), grad_c_);
@@ -48,24 +52,36 @@ class LossWork {
     step.codes_entropy = codes.entropy;
     step.prototypes_used = codes.prototypes_used;
 
+    share_.sum(grad_c);
     if (options.embeddings == Embeddings::raw) Rows::normalize_gradient(device_, call.z, z_.norms(), grad_z);
     if (options.prototypes == Prototypes::raw) Rows::normalize_gradient(device_, call.c, c_.norms(), grad_c);
     store(grad_z, MatrixView<Scalar>(step.grad_embeddings));
     store(grad_c, MatrixView<Scalar>(step.grad_prototypes));
-    if (source.queue != nullptr) source.queue->push(call.code_z, call.problem.samples, options.crops_for_assign);
+    if (source.queue != nullptr)
+      share_.push(device_, call.code_z, call.problem.samples, 1, options.crops_for_assign, *source.queue);
   }
 
-  double value(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views) {
+  template <class Check>
+  double value(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views,
+               Check check) {
+    const Call call = agreed([&] {
+      check();
+      return prepare(options, z, bank, views, {}, false);
+    });
     double result = 0;
-    evaluate(prepare(options, z, bank, views, {}, false), bank, {}, {}, {}, result);
+    evaluate(call, bank, {}, {}, {}, result);
     return result;
   }
 
-  template <class Shape>
+  template <class Check, class Shape>
   void codes(const SwappedPredictionOptions& options, MatrixView<const Scalar> embeddings, const Bank& bank,
-             Index samples, Codes& codes, Queue* queue, Shape shape) {
-    Call call{.problem = problem_of(options, samples, embeddings.rows / samples, bank, false)};
-    prepare_codes(options, {.embeddings = embeddings, .bank = &bank}, call);
+             Index samples, Codes& codes, Queue* queue, Index parts, Check check, Shape shape) {
+    Call call = agreed([&] {
+      check();
+      Call prepared{.problem = problem_of(options, samples, embeddings.rows / samples, bank, false)};
+      prepare_codes(options, {.embeddings = embeddings, .bank = &bank}, prepared);
+      return prepared;
+    });
     shape();
     for (std::size_t head = 0; head < codes.heads.size(); ++head) {
       call.problem.prototypes = bank.head_prototypes()[head];
@@ -74,7 +90,7 @@ class LossWork {
       codes_of_views_.compute(call.problem, call.code_z, rows_of_head(call.code_c, bank, head), queue, out, out,
                               workspace_);
     }
-    if (queue != nullptr) queue->push(call.code_z, samples, options.crops_for_assign);
+    if (queue != nullptr) share_.push(device_, call.code_z, samples, parts, options.crops_for_assign, *queue);
   }
 
  private:
@@ -83,6 +99,18 @@ class LossWork {
     MatrixView<const A> z = {}, c = {};
     MatrixView<const A> code_z = {}, code_c = {};  // what codes are of: the same, unless the source says otherwise
   };
+
+  // A call that is sound in every process, weighed by the samples of all.
+  template <class Make>
+  Call agreed(Make make) {
+    Call call;
+    share_.agree([&] {
+      call = make();
+      return call.problem.samples;
+    });
+    call.problem.pair_weight = static_cast<A>(static_cast<double>(call.problem.pair_weight) * share_.part());
+    return call;
+  }
 
   static MatrixView<const A> rows_of_head(MatrixView<const A> c, const Bank& bank, std::size_t head) {
     return c.middle_rows(bank.head_first(head), bank.head_prototypes()[head]);
@@ -179,6 +207,7 @@ class LossWork {
       Passes::collect_prototype_gradient(device_, problem, grad_c.middle_rows(bank.head_first(head), heads[head]),
                                          workspace_);
     }
+    share_.join(sum, all.entropy);
     value = sum;
     return all;
   }
@@ -202,7 +231,10 @@ class LossWork {
                               workspace_);
     value += Passes::predict(device_, problem, call.z, c, keep ? MatrixView<const A>(scores) : MatrixView<const A>{},
                              MatrixView<const A>(codes), grad_z, workspace_);
-    return Passes::code_statistics(device_, problem, MatrixView<const A>(codes), workspace_);
+    CodeStatistics statistics = Passes::code_statistics(device_, problem, MatrixView<const A>(codes), workspace_);
+    if constexpr (!std::is_same_v<Group, SelfCommunicator>)
+      statistics.prototypes_used = Passes::merge_used(device_, share_.group(), problem, workspace_);
+    return statistics;
   }
 
   void take_codes(const SwappedPredictionProblem<A>& problem, MatrixView<const A> all, const Source& source,
@@ -216,7 +248,8 @@ class LossWork {
   using Buffer = typename Device::template Buffer<T>;
 
   Device device_;
-  CodesOfViews<Scalar, Device> codes_of_views_;
+  CodesOfViews<Scalar, Device, Group> codes_of_views_;
+  BatchShare<Scalar, Device, Group> share_;
   typename Passes::template Workspace<A> workspace_;
   PreparedRows<Scalar, Device> z_, c_, code_z_, code_c_;
   Buffer<A> grad_z_, grad_c_, head_grad_z_, scores_, codes_;

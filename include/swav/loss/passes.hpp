@@ -42,6 +42,9 @@ struct CodeStatistics {
 ///     and the workspace's prototype gradient (c/tau) G^T z. Returns L = c sum_r (n_v logsumexp(S_r/tau) - T_r .
 ///     S_r/tau). 3 products of V B x K x D, less one of |A| B x K x D when `scores` are given.
 ///   code_statistics(device, problem, codes, workspace) -> CodeStatistics
+///   merge_used(device, group, problem, workspace) -> Index
+///     After code_statistics, in a group of processes: how many prototypes are used in any. A backend without it serves
+///     one process alone.
 ///   collect_prototype_gradient(device, problem, out, workspace)
 template <class Device>
 struct LossPasses;

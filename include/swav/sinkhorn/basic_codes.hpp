@@ -98,7 +98,8 @@ class CodesSolver {
     auto samples = static_cast<Wide>(scores.rows);
     group_.sum(&samples, 1);
     require(sound, fault);
-    require(seen[4] == 0, "Sinkhorn: scores that cannot be worked with found in another process of the group");
+    if (seen[4] != 0)
+      throw InvalidElsewhere("Sinkhorn: scores that cannot be worked with found in another process of the group");
     require(seen[2] == -seen[3], "Sinkhorn: scores of ", -seen[3], " to ", seen[2],
             " columns found in the group's processes, the same number in each wanted");
     require(samples > 0, "Sinkhorn: no scores found in any process of the group, at least one row wanted");

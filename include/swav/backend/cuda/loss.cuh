@@ -21,7 +21,7 @@ namespace swav::detail {
 /// Work, a head: |A| products of B x K x D for the codes' scores, 2 |A| with the codes, and 3 V with the softmax (a
 /// value alone: 2 |A| + V). Memory: |A| B K codes and a block of rows of scores, both of 16 bits for 16-bit scalars.
 template <class Scalar>
-class LossWork<Scalar, CudaDevice> {
+class LossWork<Scalar, CudaDevice, SelfCommunicator> {
   using P = typename ProductScalar<Scalar>::type;
   using A = Accumulator<P>;
   using Bank = PrototypeBank<Scalar, CudaDevice>;
@@ -32,27 +32,32 @@ class LossWork<Scalar, CudaDevice> {
   using Rows = RowPasses<CudaDevice>;
 
  public:
-  LossWork(const SwappedPredictionOptions& options, const CudaDevice& device)
+  LossWork(const SwappedPredictionOptions& options, const CudaDevice& device, SelfCommunicator)
       : device_(device), sinkhorn_(options.sinkhorn, device) {}
 
   void set_epsilon(double epsilon) { sinkhorn_.set_epsilon(epsilon); }
 
-  template <class Shape>
+  template <class Check, class Shape>
   void step(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views,
-            Step& step, const Source& source, Shape shape) {
+            Step& step, const Source& source, Check check, Shape shape) {
+    check();
     shape();
     run(options, z, bank, views, step, source, true);
   }
 
   /// Waits for the value.
-  double value(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views) {
+  template <class Check>
+  double value(const SwappedPredictionOptions& options, MatrixView<const Scalar> z, const Bank& bank, Index views,
+               Check check) {
+    check();
     run(options, z, bank, views, value_, {}, false);
     return value_.value;
   }
 
-  template <class Shape>
+  template <class Check, class Shape>
   void codes(const SwappedPredictionOptions& options, MatrixView<const Scalar> embeddings, const Bank& bank,
-             Index samples, Codes& codes, Queue* queue, Shape shape) {
+             Index samples, Codes& codes, Queue* queue, Index, Check check, Shape shape) {
+    check();
     shape();
     const Index views = embeddings.rows / samples;
     const Call call = describe(options, samples, views, bank);

@@ -48,7 +48,7 @@ struct LossPasses<BasicEigenDevice<Product>> {
     Buffer<A> block, grad_c;
     Buffer<double> share_values;
     Buffer<Index> largest_code;
-    Buffer<unsigned char> used;
+    Buffer<A> used;  // 1 or 0
   };
 
   template <class A>
@@ -116,10 +116,16 @@ struct LossPasses<BasicEigenDevice<Product>> {
     CodeStatistics statistics;
     for (int share = 0; share < device.shares(codes.rows); ++share)
       statistics.entropy += entropies[share] / static_cast<double>(codes.rows);
-    std::fill_n(workspace.used.data(), problem.prototypes, static_cast<unsigned char>(0));
-    for (Index r = 0; r < codes.rows; ++r) workspace.used.data()[workspace.largest_code.data()[r]] = 1;
-    statistics.prototypes_used = std::count(workspace.used.data(), workspace.used.data() + problem.prototypes, 1);
+    std::fill_n(workspace.used.data(), problem.prototypes, A(0));
+    for (Index r = 0; r < codes.rows; ++r) workspace.used.data()[workspace.largest_code.data()[r]] = A(1);
+    statistics.prototypes_used = count_used(problem, workspace);
     return statistics;
+  }
+
+  template <class Group, class A>
+  static Index merge_used(const Device&, const Group& group, const Problem<A>& problem, Workspace<A>& workspace) {
+    group.maximum(workspace.used.data(), problem.prototypes);
+    return count_used(problem, workspace);
   }
 
   template <class A>
@@ -140,6 +146,11 @@ struct LossPasses<BasicEigenDevice<Product>> {
   using Array = detail::ArrayMap<T>;
   template <class T>
   using ConstArray = detail::ConstArrayMap<T>;
+
+  template <class A>
+  static Index count_used(const Problem<A>& problem, const Workspace<A>& workspace) {
+    return std::count(workspace.used.data(), workspace.used.data() + problem.prototypes, A(1));
+  }
 
   // A row costs its products: two for the gradients and one for scores that are not there yet. Shares are even in cost.
   template <class A>
