@@ -6,7 +6,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
@@ -26,9 +31,11 @@ namespace {
 
 class TrainProcess {
  public:
-  TrainProcess(std::vector<std::string> arguments, const std::filesystem::path& output_folder)
+  TrainProcess(std::vector<std::string> arguments, const std::filesystem::path& output_folder,
+               const std::vector<std::string>& launcher = {})
       : out_(output_folder / "stdout"), error_(output_folder / "stderr") {
     arguments.insert(arguments.begin(), SWAV_TRAIN);
+    arguments.insert(arguments.begin(), launcher.begin(), launcher.end());
     std::vector<char*> pointers;
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
@@ -36,11 +43,18 @@ class TrainProcess {
     if (id_ != 0) return;
     dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
     dup2(open(error_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
-    execv(SWAV_TRAIN, pointers.data());
+    execv(pointers[0], pointers.data());
     _exit(127);
   }
 
   void send(int signal) const { kill(id_, signal); }
+  /// To one of those that a launcher has started.
+  void send_to_child(std::size_t child, int signal) const {
+    std::ifstream file("/proc/" + std::to_string(id_) + "/task/" + std::to_string(id_) + "/children");
+    const std::vector<pid_t> children{std::istream_iterator<pid_t>(file), {}};
+    REQUIRE(children.size() > child);
+    kill(children[child], signal);
+  }
 
   /// The exit status, or minus the signal that ended it.
   int wait() const {
@@ -70,6 +84,11 @@ int follow(const std::string& output, const std::string& before) {
   REQUIRE_MESSAGE(at != std::string::npos, output);
   const std::string command = output.substr(at + before.size(), output.find('\n', at) - at - before.size());
   return std::system((command + " >/dev/null").c_str());
+}
+
+Index read_checkpoint_step(const std::filesystem::path& run) {
+  const SafetensorsFile file(checkpoint_path(run));
+  return nlohmann::json::parse(file.metadata("swav_train")).at("step");
 }
 
 // Until the run has written its first checkpoint.
@@ -141,6 +160,128 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
     CHECK_MESSAGE(program.output().find(said) != std::string::npos, program.output());
   }
 }
+
+#ifdef SWAV_MPIEXEC
+namespace {
+
+const std::vector<std::string> ranks(int count) { return {SWAV_MPIEXEC, SWAV_MPIEXEC_COUNT, std::to_string(count)}; }
+
+// A container's only user, and more processes than cores.
+void let_open_mpi_start() {
+  for (const char* name :
+       {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"})
+    setenv(name, "1", 1);
+}
+
+// Whether two runs learned the same, but for rounding.
+void check_alike(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const MetricsHistory left = read_metrics(a / "metrics.jsonl"), right = read_metrics(b / "metrics.jsonl");
+  REQUIRE(left.steps.size() == right.steps.size());
+  for (std::size_t i = 0; i < left.steps.size(); ++i) {
+    CAPTURE(i);
+    CHECK(left.steps[i].step == right.steps[i].step);
+    CHECK(left.steps[i].loss == doctest::Approx(right.steps[i].loss).epsilon(1e-4));
+    CHECK(left.steps[i].feature_spread == doctest::Approx(right.steps[i].feature_spread).epsilon(1e-3));
+  }
+  const SafetensorsFile left_file(checkpoint_path(a)), right_file(checkpoint_path(b));
+  REQUIRE(left_file.tensors().size() == right_file.tensors().size());
+  for (const StoredTensor& tensor : left_file.tensors()) {
+    CAPTURE(tensor.name);
+    const auto floats = [&](const SafetensorsFile& file) {
+      const std::span<const std::byte> bytes = file.at(tensor.name).bytes;
+      std::vector<float> values(bytes.size() / sizeof(float));
+      std::memcpy(values.data(), bytes.data(), bytes.size());
+      return values;
+    };
+    const std::vector<float> x = floats(left_file), y = floats(right_file);
+    REQUIRE(x.size() == y.size());
+    float most = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) most = std::max(most, std::abs(x[i] - y[i]));
+    CHECK(most <= 2e-3f);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("ranks equal one process; a killed rank ends the job by name, and other numbers of ranks go on from there") {
+  let_open_mpi_start();
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  const auto arguments = [&](const char* run) {
+    return tiny_arguments(folder / "data", folder / run) +
+           std::vector<std::string>{
+               "--batch-size",   "12", "--precision",           "float32", "--lr",     "0.05",
+               "--queue-length", "30", "--checkpoint-interval", "1",       "--preset", "fashion-mnist-quick"};
+  };
+  REQUIRE(TrainProcess(arguments("one"), folder.path()).wait() == 0);
+  const TrainProcess three(arguments("three"), folder.path(), ranks(3));
+  REQUIRE_MESSAGE(three.wait() == 0, three.errors());
+  CHECK(three.errors() == "");
+  CHECK_MESSAGE(has(three.output(), "3 ranks of 1 threads"), three.output());
+  CHECK(has(three.output(), "report: "));
+  check_alike(folder / "one", folder / "three");
+
+  // Killed soon after a checkpoint, with more steps than there is time for.
+  const std::vector<std::string> endless{"--epochs", "100000", "--no-evaluate"};
+  const TrainProcess killed(arguments("killed") + endless, folder.path(), ranks(2));
+  await_checkpoint(folder / "killed");
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  killed.send_to_child(1, SIGKILL);
+  CHECK(killed.wait() != 0);
+  CHECK_MESSAGE(has(killed.errors(), "rank 1"), killed.errors());
+  const Index reached = read_checkpoint_step(folder / "killed");
+  for (const int count : {3, 1}) {
+    std::filesystem::copy(folder / "killed", folder / ("resumed" + std::to_string(count)));
+    const std::string run = (folder / ("resumed" + std::to_string(count))).string();
+    const TrainProcess resumed(
+        {"--resume", "--output", run, "--max-steps", std::to_string(reached + 3), "--no-evaluate"}, folder.path(),
+        count > 1 ? ranks(count) : std::vector<std::string>());
+    REQUIRE_MESSAGE(resumed.wait() == 0, resumed.errors());
+    CHECK(has(resumed.output(), "resumed at step " + std::to_string(reached)));
+  }
+  check_alike(folder / "resumed1", folder / "resumed3");
+}
+
+TEST_CASE("a signal to one rank stops all after the same step, with a checkpoint") {
+  let_open_mpi_start();
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  const TrainProcess program(
+      tiny_arguments(folder / "data", folder / "run") + std::vector<std::string>{"--epochs", "100000"}, folder.path(),
+      ranks(2));
+  await_checkpoint(folder / "run");
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  program.send_to_child(1, SIGTERM);
+  CHECK(program.wait() == 128 + SIGTERM);
+  const MetricsHistory history = read_metrics(folder / "run" / "metrics.jsonl");
+  const std::string said = "stopped at step " + std::to_string(history.steps.size()) + " ";
+  CHECK_MESSAGE(has(program.output(), said), program.output());
+  CHECK(has(program.output(), "continue with: mpirun -n 2 "));
+  CHECK(read_checkpoint_step(folder / "run") == static_cast<Index>(history.steps.size()));
+}
+
+TEST_CASE("errors of ranks are told once: all ranks' in one line, one rank's with its number") {
+  let_open_mpi_start();
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  const auto lines = [](const std::string& text) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = text.find("swav-train: error", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  const std::vector<std::string> arguments = tiny_arguments(folder / "data", folder / "run");
+  const TrainProcess odd(arguments + std::vector<std::string>{"--batch-size", "15"}, folder.path(), ranks(2));
+  CHECK(odd.wait() != 0);
+  CHECK_MESSAGE(has(odd.errors(), "swav-train: error: --batch-size: 15 found with 2 ranks"), odd.errors());
+  CHECK(lines(odd.errors()) == 1);
+  // Rank 0 alone makes the folder.
+  const TrainProcess nowhere(arguments + std::vector<std::string>{"--output", "/proc/nowhere"}, folder.path(),
+                             ranks(2));
+  CHECK(nowhere.wait() != 0);
+  CHECK_MESSAGE(has(nowhere.errors(), "swav-train: error on rank 0 of 2 ("), nowhere.errors());
+  CHECK(lines(nowhere.errors()) == 1);
+}
+#endif
 
 TEST_CASE("the command that a stopped run names continues it, whatever its folder is called") {
   const TemporaryFolder folder;

@@ -1,6 +1,8 @@
 // Data sets by name. In: a name and a folder. Out: the data set.
 #include "data/dataset.hpp"
 
+#include <utility>
+
 #include "swav/core/error.hpp"
 
 namespace swav::resnet {
@@ -22,6 +24,14 @@ std::string ImageSet::describe() const {
 }
 
 std::unique_ptr<ImageReader> ImageSet::reader() const { return std::make_unique<MemoryReader>(*this); }
+
+std::vector<std::string> Dataset::take_problems() const {
+  std::vector<std::string> problems;
+  for (const ImageSource* images : {training.get(), unlabeled.get(), test.get()})
+    if (images != nullptr)
+      for (std::string& problem : images->take_problems()) problems.push_back(std::move(problem));
+  return problems;
+}
 
 std::filesystem::path default_folder(const std::string& name) {
   if (name == "fashion-mnist") return "/usr/share/datasets/fashion-mnist";

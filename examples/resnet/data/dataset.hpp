@@ -49,6 +49,8 @@ struct Dataset {
   [[nodiscard]] const ImageSource& pretraining() const { return unlabeled ? *unlabeled : *training; }
   /// Whether both training and test images have classes.
   [[nodiscard]] bool has_classes() const { return test && !test->labels.empty() && !training->labels.empty(); }
+  /// Those of all parts: ImageSource::take_problems().
+  [[nodiscard]] std::vector<std::string> take_problems() const;
 };
 
 /// Loads "fashion-mnist" (IDX files, gzip or plain), "cifar10" (binary version) or "stl10" (binary version) from

@@ -93,10 +93,8 @@ Features Session::labelled_features() {
 }
 
 void Session::tell_problems() const {
-  for (const ImageSource* images : {data_.training.get(), data_.unlabeled.get(), data_.test.get()})
-    if (images != nullptr)
-      for (const std::string& problem : images->take_problems())
-        std::fprintf(stderr, "swav-eval: warning: %s\n", printable(problem).c_str());
+  for (const std::string& problem : data_.take_problems())
+    std::fprintf(stderr, "swav-eval: warning: %s\n", printable(problem).c_str());
 }
 
 void Session::report(const std::string& command, const std::string& protocol, const nlohmann::json& result) const {

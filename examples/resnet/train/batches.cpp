@@ -35,6 +35,7 @@ Batches::Batches(const ImageSource& images, const MultiCropSampler& crops, std::
                   " found, no more images in all than there are, ", images.count(), ", wanted");
   detail::require(crops.views() <= static_cast<Index>(most_views), "--large-crops and --small-crops: ", crops.views(),
                   " views found, ", most_views, " or fewer wanted");
+  if (options_.count == 0) options_.count = options_.batch_size - options_.first;
   for (EpochOrder& order : orders_) order.images.resize(static_cast<std::size_t>(images.count()));
   const int readers = options.workers > 0 ? options.workers : omp_get_max_threads();
   for (int r = 0; r < readers; ++r) readers_.push_back(images.reader());
@@ -44,7 +45,7 @@ void Batches::load(Index step, std::span<float* const> inputs) {
   if (options_.workers == 0) {
     GroupInputs all{};
     std::copy(inputs.begin(), inputs.end(), all.begin());
-    for_each_image(options_.batch_size, [&](Index b, std::size_t thread) { render(step, b, *readers_[thread], all); });
+    for_each_image(options_.count, [&](Index b, std::size_t thread) { render(step, b, *readers_[thread], all); });
     return;
   }
   if (!prefetcher_ || prefetcher_->next() != step) start_workers(step);
@@ -58,7 +59,7 @@ void Batches::start_workers(Index step) {
   for (auto& inputs : slot_inputs_)
     for (std::size_t g = 0; g < groups_.size(); ++g) inputs[g].resize(values_of(groups_[g], images_.channels()));
   prefetcher_ = std::make_unique<Prefetcher>(
-      PrefetchOptions{.workers = options_.workers, .slots = slots, .items = options_.batch_size, .first = step},
+      PrefetchOptions{.workers = options_.workers, .slots = slots, .items = options_.count, .first = step},
       [this](const PrefetchItem& item) {
         GroupInputs inputs{};
         for (std::size_t g = 0; g < groups_.size(); ++g) inputs[g] = slot_inputs_[item.slot][g].data();
@@ -79,7 +80,7 @@ const std::vector<Index>& Batches::order_of(Index epoch) {
 void Batches::render(Index step, Index b, ImageReader& reader, const GroupInputs& inputs) {
   const Index epoch = step / per_epoch_;
   const std::vector<Index>& order = order_of(epoch);
-  const auto position = static_cast<std::size_t>(step % per_epoch_ * options_.batch_size + b);
+  const auto position = static_cast<std::size_t>(step % per_epoch_ * options_.batch_size + options_.first + b);
   ImageView<std::uint8_t> image;
   for (std::size_t ahead = 0; image.data == nullptr && ahead < order.size(); ++ahead)
     image = reader.read(order[(position + ahead) % order.size()]);
@@ -89,7 +90,7 @@ void Batches::render(Index step, Index b, ImageReader& reader, const GroupInputs
   std::size_t view = 0;
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     const Index size = groups_[g].size;
-    for (Index row = b; row < groups_[g].images; row += options_.batch_size)
+    for (Index row = b; row < groups_[g].images; row += options_.count)
       outputs[view++] = inputs[g] + row * image.channels * size * size;
   }
   crops_(image, CropKey{options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(order[position])},

@@ -17,6 +17,8 @@ namespace swav::resnet {
 
 struct BatchOptions {
   Index batch_size = 1;
+  Index first = 0;  ///< Of the batch's images, those from this one on are rendered,
+  Index count = 0;  ///< so many of them; 0: all that follow.
   std::uint64_t seed = 0;
   Index multiple = 1;  ///< An epoch's batches are a multiple of this: those of a step.
   int workers = 0;     ///< Threads that render ahead; 0: the step's own threads render, when asked.
@@ -31,9 +33,9 @@ class Batches {
 
   [[nodiscard]] Index per_epoch() const { return per_epoch_; }
 
-  /// Fills inputs[g] with the crops of batch `step` (from 0) for group g: view v of its image b is row v B + b, where v
-  /// counts the group's views. An image that cannot be read is replaced by the next of the epoch's order, under the
-  /// random numbers of the one it stands for. Steps asked for in turn are rendered ahead; any other starts anew.
+  /// Fills inputs[g] with the crops of batch `step` (from 0) for group g: view v of image first + b is row v count + b,
+  /// where v counts the group's views. An image that cannot be read is replaced by the next of the epoch's order, under
+  /// the random numbers of the one it stands for. Steps asked for in turn are rendered ahead; any other starts anew.
   /// Throws what reading an image throws.
   void load(Index step, std::span<float* const> inputs);
 

@@ -28,7 +28,7 @@ double most_mebibytes_so_far() {
 
 }  // namespace
 
-void dry_run(const TrainOptions& settings) {
+void dry_run(const TrainOptions& settings, const RankGroup& ranks) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
   // Clusters are found at an epoch's start, from all of an epoch: more than a few steps.
   TrainOptions options = settings;
@@ -38,7 +38,7 @@ void dry_run(const TrainOptions& settings) {
                    {.cache_bytes = std::size_t(options.cache_mib) << 20, .max_bad_share = options.max_bad_share});
   std::printf("%s: %s; preset %s\n", printable(data.name).c_str(), printable(data.pretraining().describe()).c_str(),
               options.preset.c_str());
-  Learner learner(options, data.pretraining(), data.normalization);
+  Learner learner(options, data.pretraining(), data.normalization, ranks);
   std::printf("%s\n", learner.network().describe().c_str());
   const Index steps =
       options.max_steps > 0 ? std::min<Index>(options.max_steps, learner.total_steps()) : learner.total_steps();
@@ -50,14 +50,15 @@ void dry_run(const TrainOptions& settings) {
   for (int step = 0; step <= timed_steps && step < learner.total_steps() && all < long_enough; ++step) {
     const auto start = std::chrono::steady_clock::now();
     (void)learner.step();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    ranks.maximum(&seconds, 1);  // all end after the same step
     all += seconds;
     least = step <= 1 ? seconds : std::min(least, seconds);
   }
   double values = 0;
   for (const StateTensor& tensor : learner.state()) values += static_cast<double>(tensor.value.size());
-  std::printf("memory: %.0f MiB at most so far; a checkpoint: %.0f MiB\n", most_mebibytes_so_far(),
-              values * sizeof(float) / (1 << 20));
+  std::printf("memory%s: %.0f MiB at most so far; a checkpoint: %.0f MiB\n", ranks.size() > 1 ? " of a rank" : "",
+              most_mebibytes_so_far(), values * sizeof(float) / (1 << 20));
   if (all > 0)
     std::printf(
         "time: %.3g s a step, %.4g images/s; about %s of training, evaluations not counted\n", least,

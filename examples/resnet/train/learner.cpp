@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "engine/dnnl_version.hpp"
 #include "swav/core/error.hpp"
@@ -13,9 +14,9 @@
 namespace swav::resnet {
 namespace {
 
-std::vector<ImageGroup> image_groups(const TrainOptions& o) {
-  std::vector<ImageGroup> groups{{Index{o.large_crops} * o.batch_size, o.large_size}};
-  if (o.small_crops > 0) groups.push_back({Index{o.small_crops} * o.batch_size, o.small_size});
+std::vector<ImageGroup> image_groups(const TrainOptions& o, Index images) {
+  std::vector<ImageGroup> groups{{o.large_crops * images, o.large_size}};
+  if (o.small_crops > 0) groups.push_back({o.small_crops * images, o.small_size});
   return groups;
 }
 
@@ -75,11 +76,16 @@ int resolve_workers(const TrainOptions& options, const ImageSource& images) {
   return images.in_memory() ? 0 : omp_get_max_threads();
 }
 
-Learner::Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization)
-    : options_(options),
+Learner::Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization,
+                 RankGroup ranks)
+    : options_((validate_for_ranks(options, ranks.size()), options)),
+      ranks_(std::move(ranks)),
+      share_(options.batch_size / ranks_.size()),
       crops_(crop_specs(options, normalization)),
-      batches_(images, crops_, image_groups(options),
+      batches_(images, crops_, image_groups(options, share_),
                {.batch_size = options.batch_size,
+                .first = ranks_.rank() * share_,
+                .count = share_,
                 .seed = options.seed,
                 .multiple = options.accumulate,
                 .workers = resolve_workers(options, images)}),
@@ -91,16 +97,16 @@ Learner::Learner(const TrainOptions& options, const ImageSource& images, const N
              .sinkhorn = {.epsilon = options.epsilon,
                           .max_iterations = std::max(options.sinkhorn_iterations, 1),
                           .hard_codes = options.hard_codes}},
-            LossDevice(options.threads)) {
+            LossDevice(options.threads), ranks_) {
+  const std::vector<ImageGroup> groups = image_groups(options, share_);
   try {
-    network_ = std::make_unique<Network>(architecture(options, images.channels()), image_groups(options), precision_,
-                                         options.seed);
+    network_ = std::make_unique<Network>(architecture(options, images.channels()), groups, precision_, options.seed,
+                                         Gradients::computed, ranks_);
   } catch (const dnnl::error& error) {
     if (precision_ != Precision::bfloat16 || error.status != dnnl_unimplemented) throw;
     throw InvalidInput("--precision: bfloat16 found, which oneDNN cannot compute on this CPU; a run in float32 wanted");
   }
-  for (std::size_t group = 0; group < image_groups(options).size(); ++group)
-    inputs_.push_back(network_->input(group).data());
+  for (std::size_t group = 0; group < groups.size(); ++group) inputs_.push_back(network_->input(group).data());
   loss_step_.grad_prototypes.resize(bank_.prototypes(), options.embedding);
 
   std::vector<Parameter<float>> parameters;
@@ -127,13 +133,14 @@ Learner::Learner(const TrainOptions& options, const ImageSource& images, const N
     queue_.emplace(assigned, options.embedding, EmbeddingQueueOptions{.length = options.queue_length},
                    LossDevice(options.threads));
   if (options.momentum_encoder > 0)
-    encoder_.emplace(*network_, bank_, image_groups(options)[0], precision_, options.momentum_encoder,
-                     LossDevice(options.threads));
+    encoder_.emplace(*network_, bank_, groups[0], precision_, options.momentum_encoder, LossDevice(options.threads),
+                     ranks_);
   if (options.accumulate > 1)
     accumulation_.emplace(*network_, options.accumulate,
                           1 + *std::max_element(options.crops_for_assign.begin(), options.crops_for_assign.end()),
-                          options.batch_size, options.embedding);
-  if (options.sinkhorn_iterations == 0) unbalanced_.emplace(options);
+                          share_, options.embedding);
+  if (options.sinkhorn_iterations == 0) unbalanced_.emplace(options, share_);
+  if (ranks_.size() > 1) first_view_.resize(options.batch_size, options.embedding);
   if (options.objective != "swav") {
     targets_.emplace(options, images.count(), batches_.per_epoch() * options.batch_size);
     order_.resize(static_cast<std::size_t>(images.count()));

@@ -1,4 +1,5 @@
-// What learns: network, prototypes, queue, momentum encoder, optimiser, and the way of a step's batches through them.
+// What learns: network, prototypes, queue, momentum encoder, optimiser, and the way of a step's batches through them,
+// or of a rank's share of these.
 // In: images and settings. Out: a step's measurements; the whole state, by name, for checkpoints.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "model/network.hpp"
 #include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/statistics.hpp"
+#include "swav/io/file_error.hpp"
 #include "swav/loss/swapped_prediction.hpp"
 #include "swav/prototypes/queue.hpp"
 #include "train/accumulation.hpp"
@@ -35,15 +37,24 @@ struct StepMetrics {
   double data_seconds = 0;  // until the batch was there
 };
 
+/// Images of a batch cannot be read, by this rank or by another: thrown by all.
+class BatchFailure : public FileError {
+ public:
+  using FileError::FileError;
+};
+
 class Learner {
  public:
-  /// `images` has to outlive the learner. Throws InvalidInput when the batch is larger than the data set, the images do
-  /// not suit the network, or this CPU cannot compute in the precision.
-  Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization);
+  /// `images` has to outlive the learner. Each of the `ranks` makes one of the same settings and images, and takes an
+  /// equal share of every batch; the state is the same on all, and what one rank would have, up to rounding. Throws
+  /// InvalidInput when the batch is larger than the data set or cannot be shared, the images do not suit the network,
+  /// or this CPU cannot compute in the precision.
+  Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization,
+          RankGroup ranks = {});
 
   /// One optimisation step on the next batch, or batches. Allocates nothing after the first, but once as the queue is
-  /// first used. Throws InvalidInput, which says what
-  /// to change, when an embedding or a gradient is not finite any more.
+  /// first used. Collective, and the measurements are those of all ranks. Throws InvalidInput, which says what to
+  /// change, when an embedding or a gradient is not finite any more, and what reading an image throws.
   StepMetrics step();
 
   [[nodiscard]] Index steps_done() const { return steps_done_; }
@@ -75,6 +86,9 @@ class Learner {
   using Queue = EmbeddingQueue<float, LossDevice>;
 
   StepMetrics checked_step();
+  void load(Index batch, std::span<float* const> inputs);
+  void sum_gradients();
+  [[nodiscard]] double spread_of(MatrixView<const float> z);
   StepMetrics learn_from_batch();
   StepMetrics learn_from_batches();
   void compute_common_codes();
@@ -91,13 +105,15 @@ class Learner {
   [[nodiscard]] std::vector<StateTensor> prototypes_state(const std::string& prefix, MatrixView<float> weights) const;
 
   TrainOptions options_;
+  RankGroup ranks_;
+  Index share_;  // images of a batch that are this rank's
   MultiCropSampler crops_;
   Batches batches_;
   Precision precision_;
   std::unique_ptr<Network> network_;
   std::vector<float*> inputs_;
   Bank bank_;
-  SwappedPredictionLoss<float, LossDevice> loss_;
+  SwappedPredictionLoss<float, LossDevice, RankGroup> loss_;
   SwappedPredictionStep<float, LossDevice> loss_step_;
   std::optional<Queue> queue_;
   std::optional<MomentumEncoder> encoder_;
@@ -108,6 +124,7 @@ class Learner {
   Index order_epoch_ = -1;
   ViewCodes<float, LossDevice> codes_;  // of all batches of a step
   MatrixView<const float> embeddings_;  // of the batch that went through a network last
+  RowMatrix<float> first_view_;         // of a batch, all ranks' embeddings
   SpreadWorkspace<EigenDevice> spread_workspace_;
   std::unique_ptr<Optimizer> optimizer_;
   Index steps_done_ = 0;

@@ -20,6 +20,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 StepMetrics Learner::step() {
   try {
     return checked_step();
+  } catch (const InvalidElsewhere&) {
+    throw;
   } catch (const InvalidInput& error) {
     throw InvalidInput("step " + std::to_string(steps_done_ + 1) + ": " + error.what() +
                        "; if training diverged, lower --lr, lengthen --warmup-epochs or use --precision float32");
@@ -39,9 +41,32 @@ StepMetrics Learner::checked_step() {
   return metrics;
 }
 
+// A rank that cannot read its images must not leave the others waiting for it.
+void Learner::load(Index batch, std::span<float* const> inputs) {
+  if (ranks_.size() == 1) return batches_.load(batch, inputs);
+  std::string fault;
+  try {
+    batches_.load(batch, inputs);
+  } catch (const FileError& error) {
+    fault = error.what();
+  }
+  double failed = fault.empty() ? 0 : 1;
+  ranks_.maximum(&failed, 1);
+  if (failed == 0) return;
+  const std::vector<std::string> faults = ranks_.texts(fault);
+  const auto first = std::ranges::find_if(faults, [](const std::string& text) { return !text.empty(); });
+  throw BatchFailure("rank " + std::to_string(first - faults.begin()), *first);
+}
+
+// In one call: of many small ones each would wait for the slowest rank.
+void Learner::sum_gradients() {
+  const std::span<float> gradients = network_->gradients();
+  ranks_.sum(gradients.data(), static_cast<Index>(gradients.size()));
+}
+
 StepMetrics Learner::learn_from_batch() {
   const auto start = Clock::now();
-  batches_.load(steps_done_, inputs_);
+  load(steps_done_, inputs_);
   const double data_seconds = seconds_since(start);
   const MatrixView<const float> z = network_->forward();
   CodeSource<float, LossDevice> source{.queue = queue()};
@@ -56,14 +81,14 @@ StepMetrics Learner::learn_from_batch() {
   StepMetrics metrics = metrics_of(z);
   metrics.data_seconds = data_seconds;
   network_->backward(loss_step_.grad_embeddings);
+  sum_gradients();
   return metrics;
 }
 
 StepMetrics Learner::learn_from_batches() {
   const Index count = accumulation_->batches();
   const auto start = Clock::now();
-  for (Index batch = 0; batch < count; ++batch)
-    batches_.load(steps_done_ * count + batch, accumulation_->inputs(batch));
+  for (Index batch = 0; batch < count; ++batch) load(steps_done_ * count + batch, accumulation_->inputs(batch));
   StepMetrics mean{.data_seconds = seconds_since(start)};
   const bool apart = targets_ || unbalanced_;  // codes of one batch do not depend on the others
   if (!apart) compute_common_codes();
@@ -76,7 +101,7 @@ StepMetrics Learner::learn_from_batches() {
       accumulation_->feed(*network_, batch);
       embeddings_ = network_->forward();
     }
-    CodeSource<float, LossDevice> source{.codes = &codes_, .first_sample = batch * options_.batch_size};
+    CodeSource<float, LossDevice> source{.codes = &codes_, .first_sample = batch * share_};
     if (targets_) source = {.codes = &targets_->codes(images_of(in_run), embeddings_, bank_)};
     if (unbalanced_) source = {.codes = &unbalanced_->codes(embeddings_, bank_, epsilon())};
     loss_.step_into(embeddings_, bank_, crops_.views(), loss_step_, source);
@@ -90,6 +115,7 @@ StepMetrics Learner::learn_from_batches() {
     prototypes_used += static_cast<double>(metrics.prototypes_used) / static_cast<double>(count);
   }
   accumulation_->take_gradients(*network_, prototype_gradient());
+  sum_gradients();
   mean.prototypes_used = std::lround(prototypes_used);
   return mean;
 }
@@ -108,8 +134,8 @@ void Learner::compute_common_codes() {
     }
     accumulation_->keep_embeddings(batch, embeddings_);
   }
-  loss_.codes_into(accumulation_->embeddings(), encoder_ ? encoder_->bank() : bank_, step_images(options_), codes_,
-                   queue());
+  loss_.codes_into(accumulation_->embeddings(), encoder_ ? encoder_->bank() : bank_, count * share_, codes_, queue(),
+                   count);
 }
 
 // Before the first epoch a pass over its batches, without learning, has the embeddings that targets are of.
@@ -142,9 +168,18 @@ StepMetrics Learner::metrics_of(MatrixView<const float> z) {
   return {.loss = loss_step_.value,
           .code_entropy = loss_step_.codes_entropy,
           .prototypes_used = loss_step_.prototypes_used,
-          .feature_spread =
-              std::sqrt(static_cast<double>(z.cols)) *
-              feature_spread(z.middle_rows(0, options_.batch_size), EigenDevice(options_.threads), spread_workspace_)};
+          .feature_spread = std::sqrt(static_cast<double>(z.cols)) * spread_of(z.middle_rows(0, share_))};
+}
+
+// Of all ranks' embeddings in a view, of which `z` are this rank's.
+double Learner::spread_of(MatrixView<const float> z) {
+  if (ranks_.size() > 1) {
+    first_view_.setZero();
+    first_view_.middleRows(ranks_.rank() * share_, share_) = detail::as_eigen(z);
+    ranks_.sum(first_view_.data(), first_view_.size());
+    z = first_view_;
+  }
+  return feature_spread(z, EigenDevice(options_.threads), spread_workspace_);
 }
 
 void Learner::follow_schedules() {

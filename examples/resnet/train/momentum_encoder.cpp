@@ -2,6 +2,7 @@
 #include "train/momentum_encoder.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace swav::resnet {
 namespace {
@@ -22,8 +23,8 @@ std::span<const float> values(const Bank& bank) {
 }  // namespace
 
 MomentumEncoder::MomentumEncoder(Network& followed, const Bank& bank, ImageGroup crops, Precision precision,
-                                 double momentum, LossDevice device)
-    : network_(followed.architecture(), {crops}, precision, /*seed=*/0, Gradients::none),
+                                 double momentum, LossDevice device, RankGroup ranks)
+    : network_(followed.architecture(), {crops}, precision, /*seed=*/0, Gradients::none, std::move(ranks)),
       bank_(bank.head_prototypes(), bank.dimension(), /*seed=*/0, device),
       momentum_(static_cast<float>(momentum)) {
   start_as(followed, bank);

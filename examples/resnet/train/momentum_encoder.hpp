@@ -15,9 +15,10 @@ namespace swav::resnet {
 /// ones of its own.
 class MomentumEncoder {
  public:
-  /// Starts as what it follows; `crops` are the large ones. `momentum` in [0, 1): how much of itself it keeps a step.
+  /// Starts as what it follows; `crops` are the large ones, of each of `ranks` as many. `momentum` in [0, 1): how much
+  /// of itself it keeps a step.
   MomentumEncoder(Network& followed, const Bank& bank, ImageGroup crops, Precision precision, double momentum,
-                  LossDevice device);
+                  LossDevice device, RankGroup ranks = {});
 
   /// Embeddings of crops in the layout of the followed network's first input; valid until the next call.
   MatrixView<const float> embed(std::span<const float> crops);

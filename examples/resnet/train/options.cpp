@@ -129,6 +129,13 @@ void validate(const TrainOptions& o) {
   at_least("--eval-interval", o.eval_interval, 0);
 }
 
+void validate_for_ranks(const TrainOptions& o, int ranks) {
+  detail::require(o.batch_size % ranks == 0, "--batch-size: ", o.batch_size, " found with ", ranks,
+                  " ranks, a multiple of these wanted: each takes an equal share");
+  detail::require(ranks == 1 || o.objective == "swav", "--objective: ", o.objective, " found with ", ranks,
+                  " ranks, swav wanted: clusters of all images are found by one process alone");
+}
+
 nlohmann::json to_json(const TrainOptions& options) {
   nlohmann::json record{{"preset", options.preset}};
   visit_options(options, [&](const OptionInfo& info, const auto& value) { record[record_name(info)] = value; });

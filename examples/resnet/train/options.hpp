@@ -173,7 +173,9 @@ void visit_options(Options& o, Visit&& visit) {
                    "Compute codes with an average of the network, of which a step keeps this share (0: without)"},
         o.momentum_encoder);
 
-  visit(OptionInfo{"Training", "--batch-size", "Images that go through the network at a time"}, o.batch_size);
+  visit(OptionInfo{"Training", "--batch-size",
+                   "Images that go through the network at a time; of several ranks (mpirun), through all together"},
+        o.batch_size);
   visit(OptionInfo{"Training", "--accumulate",
                    "Batches a step, with codes of all together; each goes through the network twice (with swav)"},
         o.accumulate);
@@ -194,7 +196,9 @@ void visit_options(Options& o, Visit&& visit) {
         o.precision);
   visit(OptionInfo{"Training", "--seed", "Seed of weights, data order and crops"}, o.seed);
 
-  visit(OptionInfo{"Run", "--threads", "Threads, 0 for all; runs repeat bit for bit at the same number", true},
+  visit(OptionInfo{"Run", "--threads",
+                   "Threads, 0 for all, of several ranks an equal share; runs repeat bit for bit at the same number",
+                   true},
         o.threads);
   visit(
       OptionInfo{"Run",
@@ -224,6 +228,8 @@ void visit_options(Options& o, Visit&& visit) {
 
 /// Throws InvalidInput, which names the flag, for a setting no run can have.
 void validate(const TrainOptions& options);
+/// The same for one that a run of so many ranks cannot have.
+void validate_for_ranks(const TrainOptions& options, int ranks);
 
 /// The settings by flag name without dashes, and the preset.
 [[nodiscard]] nlohmann::json to_json(const TrainOptions& options);

@@ -19,9 +19,11 @@
 #include "train/evaluation.hpp"
 #include "train/initial_weights.hpp"
 #include "train/interrupt.hpp"
+#include "train/introduction.hpp"
 #include "train/learner.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"
+#include "train/rank_agreement.hpp"
 #include "train/run_folder.hpp"
 #include "train/safe_text.hpp"
 
@@ -34,27 +36,31 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 class Run {
  public:
-  Run(const TrainOptions& options, const std::string& program)
+  Run(const TrainOptions& options, const std::string& program, const RankGroup& ranks)
       : options_(with_precision_resolved(options)),
+        ranks_(ranks),
+        writes_(ranks.rank() == 0),
         program_(program),
         folder_(options.output),
         data_(load_dataset(
             options.data, options.data_dir,
             {.cache_bytes = std::size_t(options.cache_mib) << 20, .max_bad_share = options.max_bad_share})),
-        learner_(options, data_.pretraining(), data_.normalization),
+        learner_(options, data_.pretraining(), data_.normalization, ranks),
         monitor_(options, learner_.steps_per_epoch()),
         position_(first_position(data_.pretraining())) {
     is_resumed_ = options_.resume && has_checkpoint(folder_);
     if (!is_resumed_ && !options_.init.empty())
       initial_weights_ = take_initial_weights(StoredNetwork(options_.init), learner_);
-    prepare_folder(options_);
+    if (writes_) prepare_folder(options_);
     no_accuracies_ = why_no_accuracies(data_, image_counts(data_));
     if (is_resumed_) position_ = restore_checkpoint(folder_, learner_, position_);
+    require_one_run(ranks_, position_);  // none has written anything yet
+    ln_k_ = mean_ln_k(options_);
+    if (!writes_) return;
     const std::filesystem::path metrics = folder_ / "metrics.jsonl";
     const bool metrics_lost = position_.step > 0 && !std::filesystem::exists(metrics);
     log_.emplace(metrics, position_.step);
     progress_.emplace(last_step(), learner_.steps_per_epoch());
-    ln_k_ = mean_ln_k(options_);
     if (metrics_lost)
       warn(metrics.string() + " is missing: the record and the report's charts begin after step " +
            std::to_string(position_.step));
@@ -69,14 +75,15 @@ class Run {
         const InterruptGuard interrupts;
         train();
       }
-      progress_->finish();
-      if (InterruptGuard::pending() != 0) {
+      if (writes_) progress_->finish();
+      if (signal_ != 0) {
         save();
         tell_stop("step");
-        return 128 + InterruptGuard::pending();
+        return 128 + signal_;
       }
       if (position_.step < learner_.total_steps()) tell_stop("--max-steps");
-      conclude();
+      if (writes_) conclude();
+      ranks_.wait();
       return 0;
     } catch (const FileError&) {
       stop_by_error();
@@ -87,14 +94,16 @@ class Run {
  private:
   void train() {
     while (true) {
-      if (due_for_evaluation()) evaluate();
-      if (finished() || InterruptGuard::pending() != 0) return;
+      if (due_for_evaluation()) evaluate_between_steps();
+      signal_ = static_cast<int>(largest_of_ranks(ranks_, InterruptGuard::pending()));
+      if (finished() || signal_ != 0) return;
       step();
     }
   }
 
   // Most often too many images cannot be read: all are named, and the run can go on once they are mended.
   void stop_by_error() {
+    if (!writes_) return;
     progress_->finish();
     try {
       warn_of_problems();
@@ -106,15 +115,7 @@ class Run {
   }
 
   void introduce() {
-    const ImageSource& images = data_.pretraining();
-    std::printf("%s: %s; preset %s\n", printable(data_.name).c_str(), printable(images.describe()).c_str(),
-                options_.preset.c_str());
-    if (options_.evaluate && !no_accuracies_.empty()) std::printf("no accuracies: %s\n", no_accuracies_.c_str());
-    std::printf("%s\n", learner_.network().describe().c_str());
-    std::printf("%td steps of %d images, epochs of %td steps; %s; %d threads, %s; in %s\n", last_step(),
-                step_images(options_), learner_.steps_per_epoch(),
-                learner_.precision() == Precision::bfloat16 ? "bfloat16" : "float32", omp_get_max_threads(),
-                workers_text().c_str(), options_.output.c_str());
+    std::printf("%s", introduction(options_, data_, learner_, no_accuracies_, last_step(), ranks_.size()).c_str());
     if (!initial_weights_.empty()) std::printf("%s\n", printable(initial_weights_).c_str());
     if (is_resumed_)
       std::printf("resumed at step %td\n", position_.step);
@@ -125,14 +126,9 @@ class Run {
     std::fflush(stdout);
   }
 
-  [[nodiscard]] std::string workers_text() const {
-    const int workers = resolve_workers(options_, data_.pretraining());
-    return workers > 0 ? std::to_string(workers) + " more for data" : "data by the same";
-  }
-
   void tell_stop(const char* at) const {
     std::printf("stopped at %s %td of %td; continue with: %s\n", at, position_.step, learner_.total_steps(),
-                resume_command(program_, options_).c_str());
+                resume_command(program_, options_, ranks_.size()).c_str());
   }
 
   [[nodiscard]] Index epoch() const {
@@ -151,9 +147,18 @@ class Run {
     return position_.step > 0 && !finished() && position_.step % interval == 0 && evaluated_step_ != position_.step;
   }
 
+  StepMetrics learn() {
+    try {
+      return learner_.step();
+    } catch (const BatchFailure&) {
+      warn_of_problems_of_ranks();
+      throw;
+    }
+  }
+
   void step() {
     const Clock::time_point start = Clock::now();
-    const StepMetrics metrics = learner_.step();
+    const StepMetrics metrics = learn();
     position_.step = learner_.steps_done();
     const double seconds = seconds_since(start);
     position_.training_seconds += seconds;
@@ -172,10 +177,12 @@ class Run {
                             .images_per_second = step_images(options_) / seconds_per_step_,
                             .seconds = seconds,
                             .data_seconds = metrics.data_seconds};
-    log_->write(record);
-    progress_->step(record, seconds_per_step_);
+    if (writes_) {
+      log_->write(record);
+      progress_->step(record, seconds_per_step_);
+    }
     for (const std::string& warning : monitor_.add(record)) warn(warning);
-    warn_of_problems();
+    warn_of_problems_of_ranks();
     const bool planned = plan_for_budget();
 
     const bool epoch_ends = position_.step % learner_.steps_per_epoch() == 0;
@@ -190,30 +197,44 @@ class Run {
     constexpr Index planning_step = 100;
     if (options_.time_budget <= 0 || position_.step != planning_step) return false;
     const double left = options_.time_budget - position_.training_seconds;
-    const Index steps = planning_step + static_cast<Index>(std::max(0.0, left) / seconds_per_step_);
+    double more = writes_ ? std::floor(std::max(0.0, left) / seconds_per_step_) : 0.0;
+    ranks_.sum(&more, 1);  // rank 0's
+    const Index steps = planning_step + static_cast<Index>(more);
     if (steps < learner_.total_steps()) learner_.set_total_steps(steps);
+    if (!writes_) return true;
     progress_->set_total_steps(last_step());
     progress_->message("time budget: " + std::to_string(learner_.total_steps()) + " steps planned");
     return true;
   }
 
   void warn(const std::string& text) {
+    if (!writes_) return;
     log_->write(WarningRecord{position_.step, epoch(), text});
     progress_->message("warning: " + text);
   }
 
   void warn_of_problems() {
-    for (const ImageSource* images : {data_.training.get(), data_.unlabeled.get(), data_.test.get()})
-      if (images != nullptr)
-        for (const std::string& problem : images->take_problems()) warn(problem);
+    for (const std::string& problem : data_.take_problems()) warn(problem);
+  }
+  void warn_of_problems_of_ranks() {
+    for (const std::string& problem : of_all_ranks(ranks_, data_.take_problems())) warn(problem);
   }
 
   void save() {
-    if (saved_step_ == position_.step) return;
+    if (!writes_ || saved_step_ == position_.step) return;
     log_->sync();
     position_.total_steps = learner_.total_steps();
     write_checkpoint(folder_, options_, learner_, position_);
     saved_step_ = position_.step;
+  }
+
+  // Others wait for rank 0, and go on as it does.
+  void evaluate_between_steps() {
+    if (writes_) (void)evaluate();
+    ranks_.wait();
+    const bool none = largest_of_ranks(ranks_, writes_ && !no_accuracies_.empty() ? 1 : 0) != 0;
+    if (none && no_accuracies_.empty()) no_accuracies_ = "rank 0 has found none";
+    evaluated_step_ = position_.step;
   }
 
   Features evaluate() {
@@ -269,6 +290,8 @@ class Run {
   }
 
   TrainOptions options_;
+  RankGroup ranks_;
+  bool writes_;
   std::string program_;
   std::filesystem::path folder_;
   Dataset data_;
@@ -281,6 +304,7 @@ class Run {
   bool is_resumed_ = false;
   std::string no_accuracies_;  // why there are none; "" where there are
   double ln_k_ = 1;
+  int signal_ = 0;  // that came to any rank
   double seconds_per_step_ = 0;
   Index steps_here_ = 0;
   Index saved_step_ = -1;
@@ -289,10 +313,10 @@ class Run {
 
 }  // namespace
 
-int run_training(const TrainOptions& options, const std::string& program) {
+int run_training(const TrainOptions& options, const std::string& program, const RankGroup& ranks) {
   require_no_other_run(options);
   if (options.threads > 0) omp_set_num_threads(options.threads);
-  Run run(options, program);
+  Run run(options, program, ranks);
   return run.go();
 }
 

@@ -3,16 +3,16 @@
 
 namespace swav::resnet {
 
-UnbalancedCodes::UnbalancedCodes(const TrainOptions& options)
+UnbalancedCodes::UnbalancedCodes(const TrainOptions& options, Index samples)
     : options_(options),
-      embeddings_(static_cast<Index>(options.crops_for_assign.size()) * options.batch_size, options.embedding),
-      codes_{.samples = options.batch_size} {
+      embeddings_(static_cast<Index>(options.crops_for_assign.size()) * samples, options.embedding),
+      codes_{.samples = samples} {
   for (const Index prototypes : head_prototypes(options)) codes_.heads.emplace_back(embeddings_.rows(), prototypes);
 }
 
 const ViewCodes<float, LossDevice>& UnbalancedCodes::codes(MatrixView<const float> z, const Bank& bank,
                                                            double epsilon) {
-  const Index samples = options_.batch_size;
+  const Index samples = codes_.samples;
   for (std::size_t place = 0; place < options_.crops_for_assign.size(); ++place)
     embeddings_.middleRows(static_cast<Index>(place) * samples, samples) =
         detail::as_eigen(z.middle_rows(options_.crops_for_assign[place] * samples, samples));

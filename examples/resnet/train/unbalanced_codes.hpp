@@ -12,7 +12,8 @@ namespace swav::resnet {
 /// without the constraint of equal parts).
 class UnbalancedCodes {
  public:
-  explicit UnbalancedCodes(const TrainOptions& options);
+  /// `samples`: images of a batch.
+  UnbalancedCodes(const TrainOptions& options, Index samples);
 
   /// Codes of the views of crops_for_assign; valid until the next call. z: view-major, not normalised.
   const ViewCodes<float, LossDevice>& codes(MatrixView<const float> z, const Bank& bank, double epsilon);
