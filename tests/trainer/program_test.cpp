@@ -286,6 +286,19 @@ TEST_CASE("errors of ranks are told once: all ranks' in one line, one rank's wit
   CHECK(nowhere.wait() != 0);
   CHECK_MESSAGE(has(nowhere.errors(), "swav-train: error on rank 0 of 2 ("), nowhere.errors());
   CHECK(lines(nowhere.errors()) == 1);
+
+  // Whichever rank meets a bad file, it is named, and the run can go on once it is mended.
+  write_class_folders(folder / "images", 40, 3);
+  const std::filesystem::path bad = folder / "images" / "a" / small_file_name(0);
+  write_bytes(bad, bytes_of("no image"));
+  const TrainProcess unread(tiny_arguments(folder / "images", folder / "bad") +
+                                std::vector<std::string>{"--data", "imagefolder", "--batch-size", "8"},
+                            folder.path(), ranks(2));
+  CHECK(unread.wait() != 0);
+  CHECK_MESSAGE(has(unread.output(), "warning: " + bad.string() + ": foreign"), unread.output());
+  CHECK_MESSAGE(has(unread.output(), "continue with: mpirun -n 2 "), unread.output());
+  CHECK_MESSAGE(has(unread.errors(), ": 1 of 40 images cannot be read"), unread.errors());
+  CHECK(lines(unread.errors()) == 1);
 }
 #endif
 
