@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 #include "swav/core/error.hpp"
 #include "train/safe_text.hpp"
@@ -41,7 +42,8 @@ int launch(const std::function<int(Processes&)>& program) {
     return 1;
   };
   try {
-    if (started_by_mpi()) processes = join_by_mpi();
+    if (started_by_mpi())
+      if (std::unique_ptr<Processes> joined = join_by_mpi()) processes = std::move(joined);
     if (processes->ranks().rank() != 0 && std::freopen("/dev/null", "w", stdout) == nullptr)
       throw std::runtime_error("/dev/null cannot be opened");
     return program(*processes);

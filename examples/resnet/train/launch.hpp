@@ -26,7 +26,7 @@ class Processes {
   virtual void report_failure(const std::string& message, bool elsewhere) = 0;
 };
 
-/// Those of MPI. Throws InvalidInput in a program that is built without it.
+/// Those of MPI. In a program that is built without it null, or InvalidInput where there are several.
 [[nodiscard]] std::unique_ptr<Processes> join_by_mpi();
 
 /// Calls program(processes) and returns its status, or 1 where it throws. What it prints is seen of rank 0. Processes

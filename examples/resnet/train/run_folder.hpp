@@ -15,6 +15,6 @@ void require_no_other_run(const TrainOptions& options);
 void prepare_folder(const TrainOptions& options);
 
 /// What a shell is given to go on with the run, by as many ranks. `program`: its name.
-[[nodiscard]] std::string resume_command(const std::string& program, const TrainOptions& options, int ranks);
+[[nodiscard]] std::string resume_command(const std::string& program, const TrainOptions& options, int ranks = 1);
 
 }  // namespace swav::resnet
