@@ -24,6 +24,7 @@ using TestDevice = EigenDevice;
 inline TestDevice test_device(int threads) { return TestDevice(threads); }
 inline constexpr int slowness = 1;  // random problems are fewer by this
 inline constexpr bool counts_allocations = true;
+inline constexpr bool waits_for_results = true;  // and names what is wrong with them
 inline constexpr bool scores_are_halves = false;
 inline constexpr bool scaling_is_wide = false;  // sums have no wider exponents than their scalar
 
@@ -42,6 +43,7 @@ using TestDevice = ThrustDevice<std::remove_cvref_t<decltype(thrust::SWAV_TEST_T
 inline TestDevice test_device(int) { return TestDevice(); }
 inline constexpr int slowness = 20;
 inline constexpr bool counts_allocations = true;
+inline constexpr bool waits_for_results = true;  // and names what is wrong with them
 inline constexpr bool scores_are_halves = false;
 inline constexpr bool scaling_is_wide = false;  // sums have no wider exponents than their scalar
 

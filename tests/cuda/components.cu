@@ -1,4 +1,6 @@
 // Every component on CudaDevice for every scalar, to be compiled, not run.
+#include <vector>
+
 #include "swav/backend/cuda.cuh"
 
 namespace {
@@ -39,6 +41,16 @@ void use_transports(const CudaDevice& device, MatrixView<const T> x, MatrixView<
   (void)batch.solve(cost, cost.cols).plans();
 }
 
+template <class T, class Gradient>
+void optimize(const CudaDevice& device, MatrixView<const Gradient> gradient, MatrixView<T> value) {
+  const std::vector<swav::Parameter<T, Gradient>> parameters{
+      {.value = {value.data, value.cols}, .gradient = {gradient.data, gradient.cols}, .name = "w"}};
+  swav::Sgd<T, CudaDevice, Gradient> sgd({.larc = swav::LarcOptions{}}, parameters, device);
+  sgd.step(0.1);
+  swav::AdamW<T, CudaDevice, Gradient> adamw({}, parameters, device);
+  adamw.step(0.1);
+}
+
 template <class T>
 void evaluate(const CudaDevice& device, MatrixView<const T> x, swav::VectorView<const int> labels) {
   swav::LinearProbe<T, CudaDevice> probe({}, device);
@@ -56,6 +68,10 @@ void use_every_component(const CudaDevice& device, MatrixView<const float> f, Ma
   use_all(device, d, to_d);
   use_all(device, h, to_h);
   use_all(device, b, to_b);
+  optimize(device, f, to_f);
+  optimize(device, d, to_d);
+  optimize(device, h, to_h);
+  optimize(device, b, to_f);
   use_transports(device, f, f);
   use_transports(device, h, h);
 }

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "loss/equations.hpp"
+#include "swav/optim/adamw.hpp"
+#include "swav/optim/sgd.hpp"
 
 namespace {
 
@@ -162,6 +164,84 @@ TEST_CASE("a step is captured whole in a graph, and what is replayed is computed
     cudaGraphExecDestroy(executable);
     cudaGraphDestroy(graph);
   }
+}
+
+TEST_CASE("optimisers' steps are captured, with gradients of 16 bits, float values and a rate in the GPU's memory") {
+  using Half = __nv_bfloat16;
+  const Stream stream;
+  const CudaDevice device(stream);
+  Generator generator(48);
+  const RowMatrix<float> start = converted<float>(normal_matrix(1, 20'000, generator));  // two blocks, and 3 elements
+  RowMatrix<float> gradient(1, 20'000), host = start, small = start.leftCols(3), wanted;
+  std::vector<Half> narrow(20'000);
+  for (Index i = 0; i < 20'000; ++i) {
+    narrow[static_cast<std::size_t>(i)] = Half(0.01f * start(0, (7 * i) % 20'000));
+    gradient(0, i) = static_cast<float>(narrow[static_cast<std::size_t>(i)]);
+  }
+  const auto run = [&]<class Optimizer, class Reference>(Optimizer make, Reference make_reference) {
+    CudaMatrix<float> values = uploaded(start), few = uploaded(small);
+    const CudaMatrix<Half> gradients{MatrixView<const Half>(narrow.data(), 1, 20'000)};
+    CudaMatrix<Half> rounded(1, 20'000);
+    CudaMatrix<double> rate(1, 1);
+    std::vector<swav::Parameter<float, Half>> list{{.value = {values.data(), 20'000},
+                                                    .gradient = {gradients.data(), 20'000},
+                                                    .name = "a",
+                                                    .rounded = {rounded.data(), 20'000}},
+                                                   {.value = {few.data(), 3},
+                                                    .gradient = {gradients.data() + 1, 3},
+                                                    .adapts = false,
+                                                    .name = "b",
+                                                    .frozen_steps = 2}};
+    RowMatrix<float> host_values = start, host_few = small;
+    std::vector<swav::Parameter<float>> host_list{
+        {.value = {host_values.data(), 20'000}, .gradient = {gradient.data(), 20'000}, .name = "a"},
+        {.value = {host_few.data(), 3},
+         .gradient = {gradient.data() + 1, 3},
+         .adapts = false,
+         .name = "b",
+         .frozen_steps = 2}};
+    auto optimizer = make(list, device);
+    auto reference = make_reference(host_list);
+    const double* const in_memory = rate.data();
+    const auto set_rate = [&](double value) { rate.copy_from(MatrixView<const double>(&value, 1, 1)); };
+    optimizer.step(0.5);  // has all memory from here on
+    reference.step(0.5);
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    swav::detail::check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
+    const auto& norm = optimizer.step(in_memory);
+    swav::detail::check_cuda(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+    swav::detail::check_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+    for (const double value : {0.4, 0.3, 0.2}) {
+      set_rate(value);
+      swav::detail::check_cuda(cudaGraphLaunch(executable, stream), "cudaGraphLaunch");
+      const double wanted_norm = reference.step(value);
+      CHECK(double{norm} == doctest::Approx(wanted_norm).epsilon(1e-6));
+    }
+    CHECK(optimizer.steps() == 4);
+    const RowMatrix<float> found = downloaded(values);
+    CHECK(largest_difference(found, host_values) <= 1e-6);
+    CHECK(largest_difference(downloaded(few), host_few) <= 1e-6);
+    CHECK(largest_difference(host_values, start) > 1e-6);
+    std::vector<Half> half(20'000);
+    rounded.copy_to(MatrixView<Half>(half.data(), 1, 20'000));
+    bool same = true;
+    for (Index i = 0; i < 20'000; ++i)
+      same = same && static_cast<float>(half[static_cast<std::size_t>(i)]) == static_cast<float>(Half(found(0, i)));
+    CHECK(same);
+    set_rate(-1);
+    swav::detail::check_cuda(cudaGraphLaunch(executable, stream), "cudaGraphLaunch");
+    CHECK_THROWS_WITH_AS(device.synchronize(), doctest::Contains("learning_rate"), InvalidInput);
+    CHECK(identical(downloaded(values), found));
+    CHECK(optimizer.steps() == 4);
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(graph);
+  };
+  const swav::SgdOptions larc{.weight_decay = 0.05, .larc = swav::LarcOptions{.trust_coefficient = 0.1}};
+  run([&](auto list, auto on) { return swav::Sgd<float, CudaDevice, Half>(larc, list, on); },
+      [&](auto list) { return swav::Sgd<float>(larc, list); });
+  run([&](auto list, auto on) { return swav::AdamW<float, CudaDevice, Half>({}, list, on); },
+      [&](auto list) { return swav::AdamW<float>({}, list); });
 }
 
 TEST_CASE("streams of their own compute side by side") {

@@ -94,8 +94,9 @@ using TestDevice = CudaDevice;
 inline TestDevice test_device(int) { return CudaDevice(); }
 inline constexpr int slowness = 20;
 inline constexpr bool counts_allocations = false;  // of the copies around each call; a captured step has none
-inline constexpr bool scores_are_halves = true;    // of 16-bit scalars, in the loss
-inline constexpr bool scaling_is_wide = true;      // sums are in double where floats could leave their range
+inline constexpr bool waits_for_results = false;
+inline constexpr bool scores_are_halves = true;  // of 16-bit scalars, in the loss
+inline constexpr bool scaling_is_wide = true;    // sums are in double where floats could leave their range
 
 template <class T>
 auto on_device(const RowMatrix<T>& matrix) {

@@ -11,15 +11,10 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "device_optim.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
-#include "swav/optim/adamw.hpp"
 #include "swav/optim/schedule.hpp"
-#include "swav/optim/sgd.hpp"
-#include "test_device.hpp"
-#ifdef SWAV_TEST_THRUST
-#include "swav/backend/thrust/optim_passes.hpp"
-#endif
 
 namespace {
 
@@ -36,11 +31,6 @@ using swav::StateBuffer;
 using swav::warmup_cosine;
 using swav::WarmupCosine;
 using namespace swav::test;
-
-template <class Scalar>
-using Sgd = swav::Sgd<Scalar, TestDevice>;
-template <class Scalar>
-using AdamW = swav::AdamW<Scalar, TestDevice>;
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -191,7 +181,7 @@ TEST_CASE("the number of threads changes no bit, and a step allocates nothing") 
     alone_adamw.step(0.01);
     together_adamw.step(0.01);
   }
-  CHECK(allocations() == before);
+  if (counts_allocations) CHECK(allocations() == before);
   CHECK(identical(one.large, three.large));
   CHECK(identical(one.small, three.small));
 }
@@ -290,8 +280,11 @@ TEST_CASE("a bad rate or gradient changes nothing") {
   }
   for (const double bad : {not_a_number, infinity, -infinity}) {
     problem.large_gradient(0, 49'999) = static_cast<float>(bad);
-    CHECK_THROWS_WITH_AS(sgd.step(0.1), "gradient of 'large': a value that is not finite found, finite values wanted",
-                         InvalidInput);
+    const char* const message = waits_for_results
+                                    ? "gradient of 'large': a value that is not finite found, finite values wanted"
+                                    : "optimiser: a gradient, or a value that LARC or LARS measures, with a NaN or "
+                                      "infinite entry found, finite values wanted";
+    CHECK_THROWS_WITH_AS(sgd.step(0.1), message, InvalidInput);
     CHECK_THROWS_AS(adam.step(0.1), InvalidInput);
   }
   CHECK(identical(problem.large, before));

@@ -40,30 +40,42 @@ struct SgdOptions {
 /// SGD as torch.optim.SGD without dampening: m = momentum m + g, w -= rate m, with g = gradient + weight_decay w,
 /// scaled by LARC's or LARS's local rate where one is on and the parameter adapts. 16-bit parameters keep their momenta
 /// in float.
-template <class Scalar, class Device = EigenDevice>
+template <class Scalar, class Device = EigenDevice, class Gradient = Scalar>
 class Sgd {
  public:
   using Moment = Accumulator<Scalar>;
 
   /// Momenta start at zero. Throws InvalidInput on options out of range and on the parameter lists that Parameter's
   /// description excludes.
-  Sgd(SgdOptions options, std::vector<Parameter<Scalar>> parameters, Device device = Device{})
+  Sgd(SgdOptions options, std::vector<Parameter<Scalar, Gradient>> parameters, Device device = Device{})
       : options_(checked(options)), device_(std::move(device)), list_(std::move(parameters), device_) {
     momenta_ = list_.make_moments(device_, storage_);
+    if constexpr (detail::StepsAlone<Device>)
+      list_.workspace.start(device_, list_.blocks(), list_.parameters(), momenta_, {});
   }
 
   /// One update of every parameter at this rate; returns the norm of the whole gradient (frozen parameters aside).
   /// Allocates nothing; the result does not depend on the number of threads. Throws InvalidInput, with nothing changed,
-  /// if the rate is negative or not finite, or a gradient is not finite.
-  double step(double learning_rate) {
+  /// if the rate is negative or not finite, or a gradient is not finite. CudaDevice enqueues the step, two launches;
+  /// the norm is waited for where it is read, and bad gradients are found on the GPU.
+  const DeviceValue<Device, double>& step(double learning_rate) {
     detail::require(std::isfinite(learning_rate) && learning_rate >= 0, "learning_rate: ", learning_rate,
                     " found, a finite number that is 0 or more wanted");
-    const double norm = list_.measure(device_, steps_, options_.larc.has_value() || options_.lars.has_value());
-    for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p, learning_rate);
-    OptimPasses<Device>::sgd(device_, list_.blocks(), list_.parameters(), std::span<const UpdateRule>(list_.rules),
-                             momenta_.data(), options_.momentum, options_.lars ? 1.0 : learning_rate, list_.workspace);
-    ++steps_;
-    return norm;
+    if constexpr (detail::StepsAlone<Device>) {
+      Passes::sgd_step(device_, rates(), options_.momentum, StepRate{learning_rate}, list_.workspace, norm_);
+    } else {
+      norm_ = list_.measure(device_, steps_, options_.larc.has_value() || options_.lars.has_value());
+      for (std::size_t p = 0; p < list_.rules.size(); ++p) list_.rules[p] = rule(p, learning_rate);
+      Passes::sgd(device_, list_.blocks(), list_.parameters(), std::span<const UpdateRule>(list_.rules),
+                  momenta_.data(), options_.momentum, options_.lars ? 1.0 : learning_rate, list_.workspace);
+      ++steps_;
+    }
+    return norm_;
+  }
+  /// The same at the rate that lies in the device's memory when the step is made: for a graph that is replayed.
+  const DeviceValue<Device, double>& step(const double* learning_rate) requires detail::StepsAlone<Device> {
+    Passes::sgd_step(device_, rates(), options_.momentum, StepRate{0, learning_rate}, list_.workspace, norm_);
+    return norm_;
   }
 
   /// Views of the momenta, "<parameter>.momentum", in the parameters' order.
@@ -73,14 +85,24 @@ class Sgd {
     return state;
   }
 
-  /// Steps taken so far; set_steps resumes from a checkpoint.
-  [[nodiscard]] Index steps() const { return steps_; }
+  /// Steps taken so far; waits for them. set_steps resumes from a checkpoint.
+  [[nodiscard]] Index steps() const {
+    if constexpr (detail::StepsAlone<Device>)
+      return Passes::steps(device_, list_.workspace);
+    else
+      return steps_;
+  }
   void set_steps(Index steps) {
     detail::require(steps >= 0, "steps: ", steps, " found, 0 or more wanted");
-    steps_ = steps;
+    if constexpr (detail::StepsAlone<Device>)
+      Passes::set_steps(device_, steps, list_.workspace);
+    else
+      steps_ = steps;
   }
 
  private:
+  using Passes = OptimPasses<Device>;
+
   static SgdOptions checked(const SgdOptions& options) {
     detail::require(options.momentum >= 0 && options.momentum < 1, "momentum: ", options.momentum,
                     " found, a number in [0, 1) wanted");
@@ -101,35 +123,34 @@ class Sgd {
     return options;
   }
 
+  [[nodiscard]] SgdRates rates() const {
+    SgdRates rates{.weight_decay = options_.weight_decay};
+    if (options_.larc) {
+      rates.adaptation = SgdRates::Adaptation::larc;
+      rates.trust_coefficient = options_.larc->trust_coefficient;
+      rates.epsilon = options_.larc->epsilon;
+    } else if (options_.lars) {
+      rates.adaptation = SgdRates::Adaptation::lars;
+      rates.trust_coefficient = options_.lars->trust_coefficient;
+    }
+    return rates;
+  }
+
   [[nodiscard]] UpdateRule rule(std::size_t p, double learning_rate) const {
-    const Parameter<Scalar>& parameter = list_.parameters()[p];
-    UpdateRule rule;
+    const auto& parameter = list_.parameters()[p];
+    UpdateRule rule = detail::sgd_rule(rates(), parameter.decays, parameter.adapts, learning_rate, list_.value_norms[p],
+                                       list_.gradient_norms[p]);
     rule.frozen = list_.frozen(p, steps_);
-    rule.weight_decay = parameter.decays ? options_.weight_decay : 0.0;
-    if (options_.larc && parameter.adapts) {
-      const double value = list_.value_norms[p];
-      const double gradient = list_.gradient_norms[p];
-      if (value == 0 || gradient == 0)
-        rule.weight_decay = 0;
-      else
-        rule.gradient_scale =
-            options_.larc->trust_coefficient * value / (gradient + rule.weight_decay * value + options_.larc->epsilon);
-    }
-    if (options_.lars) {
-      rule.gradient_scale = learning_rate;
-      const double value = list_.value_norms[p], gradient = list_.gradient_norms[p];
-      if (parameter.adapts && value > 0 && gradient > 0)
-        rule.gradient_scale *= options_.lars->trust_coefficient * value / (gradient + rule.weight_decay * value);
-    }
     return rule;
   }
 
   SgdOptions options_;
   Device device_;
-  detail::ParameterList<Scalar, Device> list_;
+  detail::ParameterList<Scalar, Device, Gradient> list_;
   typename Device::template Buffer<Moment> storage_;
   std::vector<Moment*> momenta_;
-  Index steps_ = 0;
+  DeviceValue<Device, double> norm_ = 0.0;
+  Index steps_ = 0;  // where the device does not count them
 };
 
 }  // namespace swav

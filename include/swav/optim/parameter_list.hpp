@@ -18,21 +18,25 @@ namespace swav::detail {
 
 /// Checked in the constructor: at least one parameter, none empty, gradients as long as values, names distinct. Sums
 /// are made by block in a fixed order, so that a step is the same for any number of threads.
-template <class Scalar, class Device>
+template <class Scalar, class Device, class Gradient = Scalar>
 class ParameterList {
  public:
   using Moment = Accumulator<Scalar>;
 
-  ParameterList(std::vector<Parameter<Scalar>> parameters, const Device& device) : parameters_(std::move(parameters)) {
+  ParameterList(std::vector<Parameter<Scalar, Gradient>> parameters, const Device& device)
+      : parameters_(std::move(parameters)) {
     require(!parameters_.empty(), "parameters: an empty list found, at least one parameter wanted");
     std::unordered_set<std::string> names;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
-      const Parameter<Scalar>& parameter = parameters_[p];
+      const Parameter<Scalar, Gradient>& parameter = parameters_[p];
       require(parameter.value.size > 0 && parameter.value.data != nullptr, "parameters: '", parameter.name, "' has ",
               parameter.value.size, " elements, 1 or more wanted");
       require(parameter.gradient.size == parameter.value.size && parameter.gradient.data != nullptr, "parameters: '",
               parameter.name, "' has a gradient of ", parameter.gradient.size, " elements, its value's ",
               parameter.value.size, " wanted");
+      require(parameter.rounded.size == 0 || (StepsAlone<Device> && parameter.rounded.size == parameter.value.size),
+              "parameters: '", parameter.name, "' has ", parameter.rounded.size, " rounded elements, ",
+              StepsAlone<Device> ? parameter.value.size : 0, " wanted");
       require(parameter.frozen_steps >= 0, "parameters: '", parameter.name, "' has frozen_steps ",
               parameter.frozen_steps, ", 0 or more wanted");
       require(names.insert(parameter.name).second, "parameters: the name '", parameter.name,
@@ -48,7 +52,7 @@ class ParameterList {
     workspace.load(device, blocks(), this->parameters());
   }
 
-  [[nodiscard]] std::span<const Parameter<Scalar>> parameters() const { return parameters_; }
+  [[nodiscard]] std::span<const Parameter<Scalar, Gradient>> parameters() const { return parameters_; }
   [[nodiscard]] std::span<const ParameterBlock> blocks() const { return blocks_; }
   [[nodiscard]] bool frozen(std::size_t p, Index step) const { return step < parameters_[p].frozen_steps; }
 
@@ -57,7 +61,7 @@ class ParameterList {
     constexpr Index line = 16;  // keeps each parameter's moments on cache lines of their own
     Index total = 0;
     std::vector<Index> offsets;
-    for (const Parameter<Scalar>& parameter : parameters_) {
+    for (const Parameter<Scalar, Gradient>& parameter : parameters_) {
       offsets.push_back(total);
       total += (parameter.value.size + line - 1) / line * line;
     }
@@ -102,13 +106,13 @@ class ParameterList {
     return std::sqrt(total);
   }
 
-  typename OptimPasses<Device>::template Workspace<Scalar> workspace;
+  typename OptimWorkspaceOf<Device, Scalar, Gradient>::type workspace;
   std::vector<UpdateRule> rules;       ///< one a parameter, set by the optimiser before each update
   std::vector<double> value_norms;     ///< one a parameter, by measure()
   std::vector<double> gradient_norms;  ///< one a parameter, by measure()
 
  private:
-  std::vector<Parameter<Scalar>> parameters_;
+  std::vector<Parameter<Scalar, Gradient>> parameters_;
   std::vector<ParameterBlock> blocks_;
   std::vector<double> value_sums_;
   std::vector<double> gradient_sums_;

@@ -2,6 +2,9 @@
 // and moments. A backend models it by specialising OptimPasses.
 #pragma once
 
+#include <cmath>
+
+#include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 
 namespace swav {
@@ -25,12 +28,54 @@ struct UpdateRule {
   bool frozen = false;         ///< nothing is changed
 };
 
+/// How SGD's gradients are scaled: LARC's or LARS's local rates, or none.
+struct SgdRates {
+  enum class Adaptation { none, larc, lars };
+  Adaptation adaptation = Adaptation::none;
+  double weight_decay = 0, trust_coefficient = 0, epsilon = 0;
+};
+
 /// The moments' coefficients of AdamW.
 struct AdamDecay {
   double first;
   double second;
   double epsilon;
 };
+
+namespace detail {
+
+/// What a step of SGD does with a parameter of these norms; `rates` and the options' meaning as in optim/basic_sgd.hpp.
+SWAV_HOST_DEVICE inline UpdateRule sgd_rule(const SgdRates& rates, bool decays, bool adapts, double learning_rate,
+                                            double value_norm, double gradient_norm) {
+  UpdateRule rule;
+  rule.weight_decay = decays ? rates.weight_decay : 0.0;
+  const bool scalable = adapts && value_norm > 0 && gradient_norm > 0;
+  if (rates.adaptation == SgdRates::Adaptation::larc && adapts) {
+    if (!scalable)
+      rule.weight_decay = 0;
+    else
+      rule.gradient_scale =
+          rates.trust_coefficient * value_norm / (gradient_norm + rule.weight_decay * value_norm + rates.epsilon);
+  }
+  if (rates.adaptation == SgdRates::Adaptation::lars) {
+    rule.gradient_scale = learning_rate;
+    if (scalable)
+      rule.gradient_scale *= rates.trust_coefficient * value_norm / (gradient_norm + rule.weight_decay * value_norm);
+  }
+  return rule;
+}
+
+/// What a parameter's `step`-th step of AdamW, counted from 1, does with it.
+SWAV_HOST_DEVICE inline UpdateRule adamw_rule(const AdamDecay& decay, double weight_decay, double learning_rate,
+                                              double step) {
+  UpdateRule rule;
+  rule.weight_decay = weight_decay;
+  rule.step_size = learning_rate / (1 - std::pow(decay.first, step));
+  rule.root_correction = std::sqrt(1 - std::pow(decay.second, step));
+  return rule;
+}
+
+}  // namespace detail
 
 /// Static functions that a backend provides, for every Scalar with T = Accumulator<Scalar>:
 ///   Workspace<Scalar>, with load(device, blocks, parameters): what the backend keeps of them, before the first pass
@@ -46,7 +91,38 @@ struct AdamDecay {
 ///       value -= step_size first / (sqrt(second) / root_correction + epsilon)
 /// blocks, parameters and rules are spans; momenta, first and second hold one pointer a parameter; all of these, and
 /// the sums of squares, are in host memory. Each reads and writes every element once and allocates nothing.
+///
+/// A device that is not waited for says so by a type StepsAlone, counts the steps itself, and provides in place of
+/// squares, sgd and adamw, for gradients of a type of their own:
+///   Workspace<Scalar, Gradient>, with load, and start(device, blocks, parameters, first, second): the moments
+///   sgd_step(device, rates, momentum, rate, workspace, Value<double>& norm), adamw_step(device, decay, weight_decay,
+///   rate, workspace, norm): a whole step at a StepRate; a gradient that is not finite is a fault of the device
+///   steps(device, workspace) -> Index, set_steps(device, steps, workspace)
 template <class Device>
 struct OptimPasses;
+
+/// A rate that the host knows, or that is read in the device's memory when the step is made.
+struct StepRate {
+  double value = 0;
+  const double* in_memory = nullptr;
+};
+
+namespace detail {
+
+template <class Device>
+concept StepsAlone = requires {
+  typename OptimPasses<Device>::StepsAlone;
+};
+
+template <class Device, class Scalar, class Gradient>
+struct OptimWorkspaceOf {
+  using type = typename OptimPasses<Device>::template Workspace<Scalar>;
+};
+template <StepsAlone Device, class Scalar, class Gradient>
+struct OptimWorkspaceOf<Device, Scalar, Gradient> {
+  using type = typename OptimPasses<Device>::template Workspace<Scalar, Gradient>;
+};
+
+}  // namespace detail
 
 }  // namespace swav

@@ -68,9 +68,7 @@ class CodesSolver<Scalar, CudaDevice, SelfCommunicator> {
                             Index blocks) {
     if (!options_.prototype_masses.empty() && !has_masses_) {  // they are the solver's, and do not change
       const std::vector<A> masses(options_.prototype_masses.begin(), options_.prototype_masses.end());
-      check_cuda(
-          cudaMemcpy(masses_.reserve(scores.cols), masses.data(), masses.size() * sizeof(A), cudaMemcpyHostToDevice),
-          "cudaMemcpy");
+      upload(device_, masses.data(), scores.cols, masses_.reserve(scores.cols));
       has_masses_ = true;
     }
     const double reciprocal = 1.0 / options_.epsilon;

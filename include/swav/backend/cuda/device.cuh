@@ -121,7 +121,15 @@ enum class CudaProducts { full, tf32 };
 namespace detail {
 
 /// What can be wrong with data that only the GPU sees; a bit each.
-enum CudaFault : int { bad_scores = 1, bad_span = 2, bad_embeddings = 4, bad_prototypes = 8, bad_bank = 16 };
+enum CudaFault : int {
+  bad_scores = 1,
+  bad_span = 2,
+  bad_embeddings = 4,
+  bad_prototypes = 8,
+  bad_bank = 16,
+  bad_gradients = 32,
+  bad_rate = 64
+};
 
 /// Specialised, with make(stream), for devices that work on a CUDA stream without being a CudaDevice.
 template <class Device>
@@ -132,6 +140,11 @@ struct FromStream;
     return "SwappedPredictionLoss: embeddings with a NaN or infinite entry found, finite values wanted";
   if (faults & bad_prototypes)
     return "SwappedPredictionLoss: prototypes with a NaN or infinite entry found, finite values wanted";
+  if (faults & bad_gradients)
+    return "optimiser: a gradient, or a value that LARC or LARS measures, with a NaN or infinite entry found, finite "
+           "values wanted";
+  if (faults & bad_rate)
+    return "learning_rate: a number in the GPU's memory found, a finite one that is 0 or more wanted";
   if (faults & bad_bank) return "PrototypeBank: a NaN or infinite entry found, finite prototypes wanted";
   if (faults & bad_scores) return "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted";
   return "Sinkhorn: (max - min)/epsilon of the scores beyond the scaling domain's range found, a larger epsilon or "
@@ -285,6 +298,23 @@ class CudaValue {
 };
 
 namespace detail {
+
+/// Copies from the host's memory on the device's stream, and waits.
+template <class T>
+void upload(const CudaDevice& device, const T* host, Index count, T* to) {
+  check_cuda(
+      cudaMemcpyAsync(to, host, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyHostToDevice, device.stream()),
+      "cudaMemcpyAsync");
+  check_cuda(cudaStreamSynchronize(device.stream()), "cudaStreamSynchronize");
+}
+/// Copies to the host's memory on the device's stream, and waits; see CudaDevice::synchronize for what it throws.
+template <class T>
+void download(const CudaDevice& device, const T* from, Index count, T* host) {
+  check_cuda(
+      cudaMemcpyAsync(host, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost, device.stream()),
+      "cudaMemcpyAsync");
+  device.synchronize();
+}
 
 /// Enqueues a kernel on the device's stream.
 template <class... Parameters, class... Arguments>
