@@ -49,7 +49,7 @@ struct CpuBank : swav::PrototypeBank<long double> {
       : swav::PrototypeBank<long double>(weights, std::move(heads)) {}
 };
 template <class Scalar, class Device = TestDevice>
-using PrototypeBank = std::conditional_t<std::is_same_v<Scalar, long double>, CpuBank, CudaBank<Scalar>>;
+using PrototypeBank = std::conditional_t<std::is_same_v<Scalar, long double>, CpuBank, CudaBank<Scalar> >;
 
 #endif
 

@@ -1,5 +1,6 @@
 // The queue and the loss on the device that a test is built for, with host matrices on both sides. In:
-// SWAV_TEST_THRUST or SWAV_TEST_CUDA. Out: swav::test::EmbeddingQueue, SwappedPredictionLoss and its parts, the PrototypeBank it takes.
+// SWAV_TEST_THRUST or SWAV_TEST_CUDA. Out: swav::test::EmbeddingQueue, SwappedPredictionLoss and its parts, the
+// PrototypeBank it takes.
 #pragma once
 
 #include "device_bank.hpp"

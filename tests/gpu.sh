@@ -22,7 +22,8 @@ flags=(-std=c++20 -O2 -arch="sm_$architecture" --extended-lambda --expt-relaxed-
 IFS=: read -ra extra <<<"${SWAV_GPU_INCLUDES:-}"
 for folder in ${extra[@]+"${extra[@]}"}; do flags+=(-isystem "$folder"); done
 
-sources=(tests/cuda/cuda_device.cpp tests/loss/swapped_prediction.cpp tests/optim/optimizers.cpp
+sources=(tests/crops/exactness.cpp tests/crops/photographs.cpp tests/cuda/cuda_device.cpp
+  tests/evaluate/evaluate.cpp tests/loss/swapped_prediction.cpp tests/optim/optimizers.cpp
   tests/sinkhorn/batch.cpp
   tests/sinkhorn/codes.cpp tests/sinkhorn/codes_options.cpp tests/sinkhorn/gradients.cpp tests/sinkhorn/transport.cpp
   tests/main.cpp)

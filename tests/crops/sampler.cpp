@@ -93,6 +93,28 @@ TEST_CASE("a plan renders what the sampler renders") {
   CHECK(std::equal(view.begin(), view.end(), expected.begin()));
 }
 
+TEST_CASE("a batch of images has each image's views, one batch a view") {
+  const MultiCropSampler crops = small_sampler();
+  const std::vector<std::uint8_t> first = noise_image(31, 40, 3), second = noise_image(50, 22, 3, 2);
+  const ImageView<std::uint8_t> images[] = {{first.data(), 31, 40, 3}, {second.data(), 50, 22, 3}};
+  const std::vector<CropKey> keys{{3, 1, 5}, {3, 1, 9}};
+  std::vector<std::vector<float>> views;
+  std::vector<float*> outputs;
+  for (Index v = 0; v < crops.views(); ++v)
+    views.emplace_back(static_cast<std::size_t>(2 * 3 * crops.view(v).size * crops.view(v).size));
+  for (std::vector<float>& view : views) outputs.push_back(view.data());
+  crops.batch(images, keys, outputs);
+  for (std::size_t i = 0; i < 2; ++i) {
+    std::vector<float> of_image;
+    for (const std::vector<float>& view : views) {
+      const auto half = static_cast<std::ptrdiff_t>(view.size() / 2), begin = static_cast<std::ptrdiff_t>(i) * half;
+      of_image.insert(of_image.end(), view.begin() + begin, view.begin() + begin + half);
+    }
+    CHECK(of_image == all_views(crops, images[i], keys[i]));
+  }
+  CHECK_THROWS_AS(crops.batch(images, std::vector<CropKey>(1), outputs), InvalidInput);
+}
+
 TEST_CASE_TEMPLATE("a row stride changes nothing, and nothing between the rows is read", T, std::uint8_t, float) {
   const MultiCropSampler crops = small_sampler();
   // Were it read, a float image would be refused.

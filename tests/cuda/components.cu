@@ -51,8 +51,17 @@ void optimize(const CudaDevice& device, MatrixView<const Gradient> gradient, Mat
   adamw.step(0.1);
 }
 
+template <class T, class Out>
+void render(const CudaDevice& device, const swav::ImageView<T>& image, Out* out) {
+  const swav::BasicMultiCropSampler<CudaDevice> crops({swav::CropSpec{.count = 1}}, device);
+  const std::vector<Out*> outputs{out};
+  crops(image, {}, outputs);
+  swav::render_crop<CudaDevice>(image, crops.plan({}, image.height, image.width, 0), {}, out, device);
+}
+
 template <class T>
 void evaluate(const CudaDevice& device, MatrixView<const T> x, swav::VectorView<const int> labels) {
+  (void)swav::KnnClassifier<T, CudaDevice>({}, device).accuracy(x, labels, x, labels);
   swav::LinearProbe<T, CudaDevice> probe({}, device);
   (void)probe.accuracy(x, labels, x, labels);
   (void)swav::feature_spread(x, device);
@@ -72,6 +81,10 @@ void use_every_component(const CudaDevice& device, MatrixView<const float> f, Ma
   optimize(device, d, to_d);
   optimize(device, h, to_h);
   optimize(device, b, to_f);
+  render(device, swav::ImageView<unsigned char>{}, to_f.data);
+  render(device, swav::ImageView<unsigned char>{}, to_b.data);
+  render(device, swav::ImageView<float>{}, to_h.data);
+  evaluate(device, f, {});
   use_transports(device, f, f);
   use_transports(device, h, h);
 }

@@ -4,11 +4,15 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "loss/equations.hpp"
+#include "swav/crops/multi_crop.hpp"
 #include "swav/optim/adamw.hpp"
 #include "swav/optim/sgd.hpp"
 
@@ -242,6 +246,68 @@ TEST_CASE("optimisers' steps are captured, with gradients of 16 bits, float valu
       [&](auto list) { return swav::Sgd<float>(larc, list); });
   run([&](auto list, auto on) { return swav::AdamW<float, CudaDevice, Half>({}, list, on); },
       [&](auto list) { return swav::AdamW<float>({}, list); });
+}
+
+TEST_CASE_TEMPLATE("all views of a batch of images are the CPU's, in one launch", Out, float, Eigen::half) {
+  using D = DeviceScalar<Out>;
+  const std::vector<swav::CropSpec> specs{
+      {.count = 2, .size = 24, .blur = {.probability = 0.9}, .solarize = {.probability = 0.3}},
+      {.count = 2, .size = 11, .scale = {0.05, 0.14}, .layout = swav::PixelLayout::interleaved}};
+  const Stream stream;
+  const CudaDevice device(stream);
+  const swav::MultiCropSampler host(specs);
+  const swav::BasicMultiCropSampler<CudaDevice> crops(specs, device);
+  Generator generator(49);
+  std::uniform_int_distribution<int> level(0, 255);
+  std::vector<RowMatrix<std::uint8_t>> pixels;
+  std::vector<CudaMatrix<std::uint8_t>> on_gpu;
+  std::vector<swav::ImageView<std::uint8_t>> images, gpu_images;
+  std::vector<swav::CropKey> keys;
+  for (const Index side : {40, 17, 61}) {
+    pixels.emplace_back(side, (side + 5) * 3);
+    for (Index i = 0; i < pixels.back().size(); ++i)
+      pixels.back().data()[i] = static_cast<std::uint8_t>(level(generator));
+    on_gpu.push_back(uploaded(pixels.back()));
+    keys.push_back({7, 1, static_cast<std::uint64_t>(side)});
+  }
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    const Index height = pixels[i].rows(), width = pixels[i].cols() / 3;
+    images.push_back({pixels[i].data(), height, width, 3});
+    gpu_images.push_back({on_gpu[i].data(), height, width, 3});
+  }
+  std::vector<RowMatrix<float>> wanted;
+  std::vector<CudaMatrix<D>> found;
+  std::vector<float*> outputs;
+  std::vector<D*> gpu_outputs;
+  for (Index v = 0; v < 4; ++v) {
+    const Index size = host.view(v).size;
+    wanted.emplace_back(3, 3 * size * size);
+    found.emplace_back(3, 3 * size * size);
+  }
+  for (auto& matrix : wanted) outputs.push_back(matrix.data());
+  for (auto& matrix : found) gpu_outputs.push_back(matrix.data());
+  host.batch(images, keys, outputs);
+  crops.batch(gpu_images, keys, gpu_outputs);
+  for (int repetition = 0; repetition < 3; ++repetition) {  // the last one is what remains
+#ifdef SWAV_CUDA_EMULATED
+    const long before = swav::emulation::launches;
+    crops.batch(gpu_images, keys, gpu_outputs);
+    CHECK(swav::emulation::launches - before == 2);  // the plans' copy, the kernel
+#else
+    crops.batch(gpu_images, keys, gpu_outputs);
+#endif
+  }
+  device.synchronize();
+  for (std::size_t v = 0; v < 4; ++v) {
+    const RowMatrix<Out> crop = on_host<Out>(found[v]);
+    CHECK(largest_difference(RowMatrix<float>(crop.template cast<float>()), wanted[v]) <=
+          (std::is_same_v<Out, float> ? 2e-5 : 4e-3));
+  }
+  RowMatrix<float> values = RowMatrix<float>::Constant(9, 9, 0.5f);
+  values(8, 3) = std::numeric_limits<float>::quiet_NaN();
+  const CudaMatrix<float> bad = uploaded(values);
+  crops(swav::ImageView<float>{bad.data(), 9, 9, 1}, keys[0], gpu_outputs);
+  CHECK_THROWS_WITH_AS(device.synchronize(), doctest::Contains("image"), InvalidInput);
 }
 
 TEST_CASE("streams of their own compute side by side") {

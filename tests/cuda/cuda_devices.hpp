@@ -116,7 +116,7 @@ class Copies {
  public:
   template <class T>
   MatrixView<const DeviceScalar<T>> operator()(MatrixView<const T> view) {
-    if (view.data == nullptr || view.size() == 0 || (view.rows > 1 && view.stride < view.cols))
+    if (view.data == nullptr || view.rows <= 0 || view.cols <= 0 || (view.rows > 1 && view.stride < view.cols))
       return {nullptr, view.rows, view.cols, view.stride};
     kept_.push_back(std::make_shared<Mirror>());
     kept_.back()->take(view);

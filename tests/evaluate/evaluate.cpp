@@ -11,19 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "device_evaluate.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
-#include "swav/evaluate/knn.hpp"
-#include "swav/evaluate/linear_probe.hpp"
-#include "swav/evaluate/statistics.hpp"
-#include "test_device.hpp"
-#ifdef SWAV_TEST_THRUST
-#include "swav/backend/thrust/knn_passes.hpp"
-#include "swav/backend/thrust/optim_passes.hpp"
-#include "swav/backend/thrust/probe_passes.hpp"
-#include "swav/backend/thrust/row_passes.hpp"
-#include "swav/backend/thrust/statistics_passes.hpp"
-#endif
 
 namespace {
 
@@ -40,19 +30,6 @@ using swav::PrototypeUsage;
 using swav::RowMatrix;
 using swav::VectorView;
 using namespace swav::test;
-
-template <class Scalar>
-using KnnClassifier = swav::KnnClassifier<Scalar, TestDevice>;
-template <class Scalar>
-using LinearProbe = swav::LinearProbe<Scalar, TestDevice>;
-template <class Scalar>
-double spread_of(MatrixView<const Scalar> features) {
-  return swav::feature_spread<Scalar>(features, TestDevice());
-}
-template <class Scalar>
-std::vector<int> assignments_of(MatrixView<const Scalar> embeddings, MatrixView<const Scalar> prototypes) {
-  return swav::assign_prototypes<Scalar>(embeddings, prototypes, TestDevice());
-}
 
 std::vector<int> integers(const RowMatrix<double>& row) {
   return std::vector<int>(row.data(), row.data() + row.size());

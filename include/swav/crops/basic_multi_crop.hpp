@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -84,12 +85,13 @@ inline void check_spec(const CropSpec& spec) {
 /// where three sigma are wider. `out` must not overlap the image. Throws InvalidInput for a bad image (a float one is
 /// searched for NaN and infinity once), a box outside it, or a bad factor. O(box pixels + size^2 (taps + sigma)).
 template <class Device = EigenDevice, class T, class Out>
-void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
-  detail::check_pixels<Device>(image);
+void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out,
+                 const Device& device = {}) {
+  detail::check_pixels(device, image);
   detail::check_plan(plan, image.height, image.width);
   detail::check_normalization(normalization, image.channels);
   detail::require(out != nullptr, "out: null found, room for channels x size x size values wanted");
-  CropPasses<Device>::render(image, plan, normalization, out);
+  CropPasses<Device>::render(device, image, plan, normalization, out);
 }
 
 /// The random views of an image: for each CropSpec in turn, `count` of them. Immutable, so any number of threads may
@@ -98,7 +100,8 @@ template <class Device>
 class BasicMultiCropSampler {
  public:
   /// Throws InvalidInput, naming the option, for a bad or an absent spec.
-  explicit BasicMultiCropSampler(std::vector<CropSpec> specs) : specs_(std::move(specs)) {
+  explicit BasicMultiCropSampler(std::vector<CropSpec> specs, Device device = {})
+      : specs_(std::move(specs)), device_(std::move(device)) {
     detail::require(!specs_.empty(), "MultiCropSampler: no CropSpec found, 1 or more wanted");
     for (std::size_t s = 0; s < specs_.size(); ++s) {
       detail::check_spec(specs_[s]);
@@ -132,20 +135,80 @@ class BasicMultiCropSampler {
   template <class T, class Outputs>
   void operator()(const ImageView<T>& image, CropKey key, const Outputs& outputs) const {
     const std::span all(outputs);
-    detail::check_pixels<Device>(image);
-    detail::require(static_cast<Index>(all.size()) == views(), "outputs: ", all.size(), " pointers found, one a view (",
-                    views(), ") wanted");
-    for (std::size_t v = 0; v < all.size(); ++v)
-      detail::require(all[v] != nullptr, "outputs[", v, "]: null found, room for channels x size x size values wanted");
-    for (const CropSpec& spec : specs_) detail::check_normalization(spec.normalize, image.channels);
-    for (Index v = 0; v < views(); ++v)
-      CropPasses<Device>::render(image, plan(key, image.height, image.width, v), view(v).normalize,
-                                 all[static_cast<std::size_t>(v)]);
+    using Out = std::remove_pointer_t<typename decltype(all)::value_type>;
+    detail::check_image(image);
+    const std::span<Out* const> pointers(all);
+    check_outputs(pointers);
+    check(image);
+    render(std::span<const ImageView<T>>(&image, 1), std::span<const CropKey>(&key, 1), pointers);
+  }
+
+  /// The same for many images with a key each, all of the same channels: view v of image i goes to outputs[v] + i
+  /// channels size^2, so that a view's outputs are one batch. `images` and `keys` are contiguous ranges. On CudaDevice
+  /// one launch renders all, and nothing is waited for; a float image that is not finite is found there.
+  template <class Images, class Outputs>
+  void batch(const Images& images, std::span<const CropKey> keys, const Outputs& outputs) const {
+    const std::span all_images(images);
+    const std::span all(outputs);
+    using Image = typename decltype(all_images)::value_type;
+    using Out = std::remove_pointer_t<typename decltype(all)::value_type>;
+    const std::span<Out* const> pointers(all);
+    check_outputs(pointers);
+    detail::require(keys.size() == all_images.size(), "keys: ", keys.size(), " found, one an image (",
+                    all_images.size(), ") wanted");
+    for (const Image& image : all_images) {
+      check(image);
+      detail::require(image.channels == all_images[0].channels, "images: channels ", image.channels, " and ",
+                      all_images[0].channels, " found, the same in all wanted");
+    }
+    render(std::span<const Image>(all_images), keys, pointers);
   }
 
  private:
+  template <class T>
+  void check(const ImageView<T>& image) const {
+    detail::check_pixels(device_, image);
+    for (const CropSpec& spec : specs_) detail::check_normalization(spec.normalize, image.channels);
+  }
+
+  template <class Out>
+  void check_outputs(std::span<Out* const> outputs) const {
+    detail::require(static_cast<Index>(outputs.size()) == views(), "outputs: ", outputs.size(),
+                    " pointers found, one a view (", views(), ") wanted");
+    for (std::size_t v = 0; v < outputs.size(); ++v)
+      detail::require(outputs[v] != nullptr, "outputs[", v,
+                      "]: null found, room for channels x size x size values wanted");
+  }
+
+  /// All views of images that are checked.
+  template <class T, class Out>
+  void render(std::span<const ImageView<T>> images, std::span<const CropKey> keys,
+              std::span<Out* const> outputs) const {
+    constexpr bool at_once = requires(std::span<const CropJob<T, Out>> jobs) {
+      CropPasses<Device>::render_all(std::declval<const Device&>(), jobs);
+    };
+    std::vector<CropJob<T, Out>> jobs;
+    if constexpr (at_once) jobs.reserve(images.size() * outputs.size());
+    for (std::size_t i = 0; i < images.size(); ++i)
+      for (Index v = 0; v < views(); ++v) {
+        const ImageView<T>& image = images[i];
+        const CropSpec& spec = view(v);
+        Out* const out =
+            outputs[static_cast<std::size_t>(v)] + static_cast<Index>(i) * image.channels * spec.size * spec.size;
+        const CropPlan drawn = plan(keys[i], image.height, image.width, v);
+        if constexpr (at_once)
+          jobs.push_back({image, drawn, &spec.normalize, out});
+        else
+          CropPasses<Device>::render(device_, image, drawn, spec.normalize, out);
+      }
+    if constexpr (at_once) {
+      if (!jobs.empty()) CropPasses<Device>::render_all(device_, std::span<const CropJob<T, Out>>(jobs));
+    }
+  }
+
   std::vector<CropSpec> specs_;
   std::vector<std::size_t> spec_of_view_;
+  Device device_;
 };
 
 }  // namespace swav

@@ -53,6 +53,15 @@ struct CropPlan {
   return plan;
 }
 
+/// One crop among several: an image and its output, in the device's memory, and what is made of it.
+template <Pixel T, class Out>
+struct CropJob {
+  ImageView<T> image;
+  CropPlan plan;
+  const Normalization* normalization;
+  Out* out;
+};
+
 namespace detail {
 
 /// Pixels that an axis of the box is resampled to.
@@ -94,9 +103,11 @@ inline void check_plan(const CropPlan& plan, Index height, Index width) {
 
 /// What a backend provides for crops:
 ///
-///   template <class T, class Out> static void render(const ImageView<T>&, const CropPlan&, const Normalization&, Out*)
+///   template <class T, class Out>
+///   static void render(device, const ImageView<T>&, const CropPlan&, const Normalization&, Out*)
+///   and, where many crops at once are faster, render_all(device, std::span<const CropJob<T, Out>>)
 ///
-///   static Index first_bad_row(const ImageView<float>&)    a row with a value that is not finite, or -1
+///   static Index first_bad_row(device, const ImageView<float>&)    a row with a value that is not finite, or -1
 ///
 /// Resamples plan.box to the window of size x size (flipped or not), applies the photometry, normalises, and writes it
 /// in plan.layout. Arguments are already checked; the result depends on nothing else. Any number of threads may call it
@@ -109,10 +120,10 @@ namespace detail {
 /// Throws InvalidInput unless the image is well formed and its values are finite. The last needs one pass over a float
 /// image; bytes are always finite.
 template <class Device, Pixel T>
-void check_pixels(const ImageView<T>& image) {
+void check_pixels(const Device& device, const ImageView<T>& image) {
   check_image(image);
   if constexpr (std::same_as<T, float>) {
-    const Index bad = CropPasses<Device>::first_bad_row(image);
+    const Index bad = CropPasses<Device>::first_bad_row(device, image);
     require(bad < 0, "image: a value that is not finite found in row ", bad, ", finite values wanted");
   }
 }

@@ -175,6 +175,18 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
   auto& block = swav::emulation::Block::of_this_thread();
   return block.exchange(value, block.lane() ^ mask);
 }
+template <class T>
+T __shfl_sync(unsigned, T value, int source) {
+  return swav::emulation::Block::of_this_thread().exchange(value, source);
+}
+inline void __syncwarp() { __shfl_xor_sync(~0u, 0, 0); }
+inline unsigned __ballot_sync(unsigned, int predicate) {
+  unsigned bits = predicate != 0 ? 1u << swav::emulation::Block::of_this_thread().lane() : 0u;
+  for (int distance = 1; distance < swav::emulation::warp_size; distance *= 2)
+    bits |= __shfl_xor_sync(~0u, bits, distance);
+  return bits;
+}
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int atomicOr(int* target, int bits) {
   const int before = *target;
   *target |= bits;

@@ -1,6 +1,6 @@
-// The kernels of SwAV's codes in the scaling domain, but for the last (codes_finish_kernels.cuh). In: scores in the GPU's
-// memory. Out: the factors of the prototypes. The Gibbs kernel is never stored: each pass reads the scores and takes their
-// exponentials again, which the GPU does faster than it reads.
+// The kernels of SwAV's codes in the scaling domain, but for the last (codes_finish_kernels.cuh). In: scores in the
+// GPU's memory. Out: the factors of the prototypes. The Gibbs kernel is never stored: each pass reads the scores and
+// takes their exponentials again, which the GPU does faster than it reads.
 //
 // A block has a contiguous share of the rows and keeps, in the registers of its threads, the sums of its columns; those
 // of all blocks are added in the order of the blocks, so that a result repeats bit for bit.

@@ -128,7 +128,9 @@ enum CudaFault : int {
   bad_prototypes = 8,
   bad_bank = 16,
   bad_gradients = 32,
-  bad_rate = 64
+  bad_rate = 64,
+  bad_features = 128,
+  bad_pixels = 256
 };
 
 /// Specialised, with make(stream), for devices that work on a CUDA stream without being a CudaDevice.
@@ -143,6 +145,8 @@ struct FromStream;
   if (faults & bad_gradients)
     return "optimiser: a gradient, or a value that LARC or LARS measures, with a NaN or infinite entry found, finite "
            "values wanted";
+  if (faults & bad_pixels) return "image: a value that is not finite found, finite values wanted";
+  if (faults & bad_features) return "features: a value that is not finite found, finite values wanted";
   if (faults & bad_rate)
     return "learning_rate: a number in the GPU's memory found, a finite one that is 0 or more wanted";
   if (faults & bad_bank) return "PrototypeBank: a NaN or infinite entry found, finite prototypes wanted";
@@ -182,9 +186,13 @@ class CudaDevice {
   template <class Other>
   requires requires(cudaStream_t stream) { detail::FromStream<Other>::make(stream); }
   operator const Other&() const {
-    std::shared_ptr<void>& other = resources_->others[std::type_index(typeid(Other))];
-    if (other == nullptr) other = std::make_shared<Other>(detail::FromStream<Other>::make(stream()));
-    return *static_cast<const Other*>(other.get());
+    return kept<Other>([&] { return std::make_shared<Other>(detail::FromStream<Other>::make(stream())); });
+  }
+
+  /// An object that is made at the first call and kept for the next ones: memory that calls on this stream work in.
+  template <class T>
+  [[nodiscard]] T& kept() const {
+    return kept<T>([] { return std::make_shared<T>(); });
   }
 
   /// One host thread enqueues all work.
@@ -227,6 +235,13 @@ class CudaDevice {
   }
 
  private:
+  template <class T, class Make>
+  T& kept(Make make) const {
+    std::shared_ptr<void>& object = resources_->kept[std::type_index(typeid(T))];
+    if (object == nullptr) object = make();
+    return *static_cast<T*>(object.get());
+  }
+
   struct Resources {
     Resources(cudaStream_t on, CudaProducts how) : stream(on), products(how) {
       int number = 0;
@@ -252,7 +267,7 @@ class CudaDevice {
     int* seen = nullptr;  // pinned
     cublasHandle_t cublas = nullptr;
     char* cublas_workspace = nullptr;
-    std::map<std::type_index, std::shared_ptr<void>> others;
+    std::map<std::type_index, std::shared_ptr<void>> kept;
   };
 
   std::shared_ptr<Resources> resources_;

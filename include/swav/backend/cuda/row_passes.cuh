@@ -32,6 +32,11 @@ struct RowPasses<CudaDevice> {
   }
 
   template <class Scalar>
+  static void copy_out(const CudaDevice&, MatrixView<const Scalar> rows, MatrixView<Scalar> host) {
+    detail::copy_rows(rows, host, cudaMemcpyDeviceToHost);
+  }
+
+  template <class Scalar>
   static void clear(const CudaDevice& device, MatrixView<Scalar> rows) {
     detail::check_cuda(cudaMemset2DAsync(rows.data, static_cast<std::size_t>(rows.stride) * sizeof(Scalar), 0,
                                          static_cast<std::size_t>(rows.cols) * sizeof(Scalar),

@@ -281,7 +281,8 @@ class CropRenderer {
 template <class Product>
 struct CropPasses<BasicEigenDevice<Product>> {
   template <Pixel T, class Out>
-  static void render(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
+  static void render(const BasicEigenDevice<Product>&, const ImageView<T>& image, const CropPlan& plan,
+                     const Normalization& normalization, Out* out) {
     switch (image.channels) {
       case 1:
         return detail::CropRenderer<T, Out, 1>(image, plan, normalization, out).render();
@@ -294,7 +295,7 @@ struct CropPasses<BasicEigenDevice<Product>> {
     }
   }
 
-  static Index first_bad_row(const ImageView<float>& image) {
+  static Index first_bad_row(const BasicEigenDevice<Product>&, const ImageView<float>& image) {
     const Index count = image.width * image.channels;
     for (Index y = 0; y < image.height; ++y) {
       const float* row = image.row(y);

@@ -24,32 +24,22 @@ struct CropPasses<ThrustDevice<Policy>> {
   using Device = ThrustDevice<Policy>;
 
   template <Pixel T, class Out>
-  static void render(const ImageView<T>& image, const CropPlan& plan, const Normalization& normalization, Out* out) {
+  static void render(const Device& device, const ImageView<T>& image, const CropPlan& plan,
+                     const Normalization& normalization, Out* out) {
     static thread_local Workspace workspace;
     Workspace& w = workspace;
+    w.device = device;
     w.reserve(image.height, image.width, image.channels, plan);
     resample(image, plan, w);
     color(plan, image.channels, w);
     blur(plan, image.channels, w);
-    const Photometry& photometry = plan.photometry;
-    detail::FinishPixel<Out> finish{w.planes.data(),
-                                    out,
-                                    plan.size,
-                                    image.channels,
-                                    image.channels >= 3 ? 3 : 1,
-                                    static_cast<float>(photometry.solarize_threshold),
-                                    plan.layout,
-                                    {},
-                                    {}};
-    for (std::size_t c = 0; c < static_cast<std::size_t>(image.channels); ++c) {
-      finish.gain[c] = static_cast<float>(1.0 / normalization.std[c]);
-      finish.offset[c] = static_cast<float>(-normalization.mean[c] / normalization.std[c]);
-    }
+    detail::FinishPixel<Out> finish = detail::finish_of(plan, image.channels, normalization, out);
+    finish.planes = w.planes.data();
     detail::for_each_entry(w.device.policy(), image.channels * plan.size, plan.size, finish);
   }
 
-  static Index first_bad_row(const ImageView<float>& image) {
-    const Device device;
+  static Index first_bad_row(const Device& on, const ImageView<float>& image) {
+    const Device device(on);  // with scratch of its own: any number of threads may be here
     const Index values = image.width * image.channels;
     const auto row_of_bad = [=] SWAV_HOST_DEVICE(Index i) {
       const float value = image.data[i / values * image.stride() + i % values];

@@ -2,6 +2,8 @@
 // planes of channels x size x size. Out: the same.
 #pragma once
 
+#include <cstddef>
+
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/crops/geometry.hpp"
@@ -54,8 +56,8 @@ struct CombineColumns {
   AxisWindows columns;
   bool clamps;
   float* planes;
-  SWAV_HOST_DEVICE void operator()(Index y, Index i) const {
-    const Index x = i / channels, channel = i % channels;
+  SWAV_HOST_DEVICE void operator()(Index y, Index i) const { write(y, i / channels, i % channels); }
+  SWAV_HOST_DEVICE void write(Index y, Index x, Index channel) const {
     const ResampleAxis::Window window = columns.windows[x];
     const float* const weights = columns.weights + x * columns.taps;
     const float* value = combined + (y * box_width + window.first) * channels + channel;
@@ -156,5 +158,23 @@ struct FinishPixel {
     out[place] = static_cast<Out>(value * gain[channel] + offset[channel]);
   }
 };
+
+/// For a plan, but for the planes.
+template <class Out>
+[[nodiscard]] FinishPixel<Out> finish_of(const CropPlan& plan, Index channels, const Normalization& normalization,
+                                         Out* out) {
+  FinishPixel<Out> finish{};
+  finish.out = out;
+  finish.size = plan.size;
+  finish.channels = channels;
+  finish.color_channels = channels >= 3 ? 3 : 1;
+  finish.threshold = static_cast<float>(plan.photometry.solarize_threshold);
+  finish.layout = plan.layout;
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
+    finish.gain[c] = static_cast<float>(1.0 / normalization.std[c]);
+    finish.offset[c] = static_cast<float>(-normalization.mean[c] / normalization.std[c]);
+  }
+  return finish;
+}
 
 }  // namespace swav::detail
