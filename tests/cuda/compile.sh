@@ -16,6 +16,11 @@ if (($# > 1)); then
   # Each header twice, so that its include guard is tested too; without device code, which the components below have.
   mapfile -t headers < <(cd "$project/include" && find swav -name '*.cuh' | sort)
   ((${#headers[@]} > 0))
+  # What needs a library that may not be here.
+  if ! echo '#include <nccl.h>' | "$nvcc" -x cu -E -o /dev/null - 2>/dev/null; then
+    mapfile -t headers < <(printf '%s\n' "${headers[@]}" | grep -v nccl)
+    echo "no NCCL: its header is left out"
+  fi
   alone=$output/cuda_headers_alone.cu
   for header in "${headers[@]}"; do
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$alone"

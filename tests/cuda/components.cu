@@ -2,6 +2,9 @@
 #include <vector>
 
 #include "swav/backend/cuda.cuh"
+#if __has_include(<nccl.h>)
+#include "swav/comm/nccl.cuh"
+#endif
 
 namespace {
 
@@ -41,6 +44,15 @@ void use_transports(const CudaDevice& device, MatrixView<const T> x, MatrixView<
   (void)batch.solve(cost, cost.cols).plans();
 }
 
+#if __has_include(<nccl.h>)
+void share(const CudaDevice& device, MatrixView<const float> scores, MatrixView<float> out) {
+  const swav::NcclCommunicator group = swav::NcclCommunicator::from_environment(device);
+  swav::Sinkhorn<float, CudaDevice, swav::NcclCommunicator> sinkhorn({}, device, group);
+  sinkhorn.codes_into(scores, out);
+  (void)sinkhorn.solve(scores).plan();
+}
+#endif
+
 template <class T, class Gradient>
 void optimize(const CudaDevice& device, MatrixView<const Gradient> gradient, MatrixView<T> value) {
   const std::vector<swav::Parameter<T, Gradient>> parameters{
@@ -77,6 +89,9 @@ void use_every_component(const CudaDevice& device, MatrixView<const float> f, Ma
   use_all(device, d, to_d);
   use_all(device, h, to_h);
   use_all(device, b, to_b);
+#if __has_include(<nccl.h>)
+  share(device, f, to_f);
+#endif
   optimize(device, f, to_f);
   optimize(device, d, to_d);
   optimize(device, h, to_h);

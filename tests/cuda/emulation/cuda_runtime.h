@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <new>
 #include <tuple>
@@ -64,12 +66,15 @@ inline cudaError_t submit(Stream* stream, Work work) {
   return cudaSuccess;
 }
 
-inline cudaError_t allocate(void** pointer, std::size_t bytes) {
+inline std::map<const char*, std::size_t> device_memory;
+
+inline cudaError_t allocate(void** pointer, std::size_t bytes, bool on_device) {
   if (captures > 0) return cudaErrorStreamCaptureUnsupported;
   if (bytes > free_bytes) return cudaErrorMemoryAllocation;
   *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (*pointer == nullptr) return cudaErrorMemoryAllocation;
   std::memset(*pointer, 0xFF, std::min(bytes, std::size_t{4} << 20));  // NaN: what is read before it is written shows
+  if (on_device) device_memory[static_cast<const char*>(*pointer)] = bytes;
   return cudaSuccess;
 }
 
@@ -107,17 +112,31 @@ inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 
 template <class T>
 cudaError_t cudaMalloc(T** pointer, std::size_t bytes) {
-  return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes);
+  return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes, true);
 }
 template <class T>
 cudaError_t cudaMallocHost(T** pointer, std::size_t bytes) {
-  return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes);
+  return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes, false);
 }
 inline cudaError_t cudaFree(void* pointer) {
+  swav::emulation::device_memory.erase(static_cast<const char*>(pointer));
   std::free(pointer);
   return cudaSuccess;
 }
 inline cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
+
+enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeDevice = 2, cudaMemoryTypeManaged = 3 };
+struct cudaPointerAttributes {
+  cudaMemoryType type;
+};
+inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  const auto& memory = swav::emulation::device_memory;
+  const char* const at = static_cast<const char*>(pointer);
+  const auto after = memory.upper_bound(at);
+  const bool found = after != memory.begin() && at < std::prev(after)->first + std::prev(after)->second;
+  attributes->type = found ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+  return cudaSuccess;
+}
 
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                                    cudaStream_t stream = nullptr) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "swav/backend/cuda/codes_finish_kernels.cuh"
@@ -16,19 +17,23 @@
 
 namespace swav::detail {
 
-template <class Scalar>
-class CodesSolver<Scalar, CudaDevice, SelfCommunicator> {
+/// In a group of processes the scores' range and, in each iteration, the columns' sums are made those of all between
+/// launches; all must have the same number of columns, and one that has no rows takes part all the same. A score that
+/// is not finite in one process is a fault in all.
+template <class Scalar, Communicator Group>
+class CodesSolver<Scalar, CudaDevice, Group> {
   using A = Accumulator<Scalar>;
+  static constexpr bool grouped = !std::is_same_v<Group, SelfCommunicator>;
 
  public:
-  CodesSolver(const SinkhornOptions& options, const CudaDevice& device, const SelfCommunicator& = {})
-      : options_(options), device_(device) {}
+  CodesSolver(const SinkhornOptions& options, const CudaDevice& device, const Group& group = {})
+      : options_(options), device_(device), group_(group) {}
 
   [[nodiscard]] const SinkhornOptions& options() const { return options_; }
   void set_epsilon(double epsilon) { options_.epsilon = epsilon; }
 
   void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
-    check_codes(options_, scores, out, false);
+    check_codes(options_, scores, out, grouped);
     enqueue(scores, out);
   }
 
@@ -51,10 +56,16 @@ class CodesSolver<Scalar, CudaDevice, SelfCommunicator> {
     constexpr int column_threads = column_slices * warp_threads;
     with_layout<Scalar>(plan, [&]<class Layout>(Layout) {
       launch(device_, blocks, plan.threads, codes_first<Layout, Scalar>, call);
+      if constexpr (grouped) {
+        launch(device_, 1, column_threads, codes_range<Scalar>, call, blocks);
+        group_.maximum(call.group_range, 3);
+      }
       launch(device_, column_blocks, column_threads, codes_columns<Scalar>, call, blocks, true);
+      add_up_columns(call);
       for (int iteration = 1; iteration < iterations; ++iteration) {
         launch(device_, blocks, plan.threads, codes_iterate<Layout, Scalar>, call);
         launch(device_, column_blocks, column_threads, codes_columns<Scalar>, call, blocks, false);
+        add_up_columns(call);
       }
       launch(device_, std::min(out.rows, blocks), plan.threads, codes_finish<Layout, Scalar>, call);
     });
@@ -90,27 +101,42 @@ class CodesSolver<Scalar, CudaDevice, SelfCommunicator> {
     call.block_maxima = block_maxima_.reserve(blocks);
     call.block_minima = block_minima_.reserve(blocks);
     call.partial_sums = partial_sums_.reserve(blocks * scores.cols);
-    call.column_sums = column_sums_.reserve(scores.cols);
+    call.column_sums = column_sums_.reserve(scores.cols + 1);
+    call.group_range = grouped ? group_range_.reserve(3) : nullptr;
     call.state = state_.reserve(1);
     call.faults = device_.faults();
     call.statistics = statistics;
     return call;
   }
 
+  void add_up_columns(const CodesCall<Scalar>& call) const {
+    if constexpr (grouped) group_.sum(call.column_sums, call.scores.cols + 1);
+  }
+
   void codes_in_log_domain(const CodesCall<Scalar>& call, int iterations, Index blocks) {
     const Index cols = call.scores.cols;
     const int threads = std::min(most_row_threads, static_cast<int>(whole_warps(cols)));
-    const LogCodes log{row_potentials_.reserve(call.scores.rows), column_potentials_.reserve(cols),
-                       log_partials_.reserve(blocks * cols)};
+    const LogCodes log{row_potentials_.reserve(call.scores.rows),  column_potentials_.reserve(cols),
+                       log_partials_.reserve(blocks * cols),       grouped ? own_largest_.reserve(cols) : nullptr,
+                       grouped ? largest_.reserve(cols) : nullptr, grouped ? log_sums_.reserve(cols) : nullptr};
+    const Index column_blocks = (cols + threads - 1) / threads;
     for (int iteration = 1; iteration <= iterations; ++iteration) {
       launch(device_, blocks, threads, codes_log_iterate<Scalar>, call, log, iteration == 1);
-      launch(device_, (cols + threads - 1) / threads, threads, codes_log_columns<Scalar>, call, log, blocks);
+      launch(device_, column_blocks, threads, codes_log_columns<Scalar>, call, log, blocks);
+      if constexpr (grouped) {
+        group_.maximum(log.largest, cols);
+        launch(device_, column_blocks, threads, codes_log_align<Scalar>, call, log);
+        group_.sum(log.sums, cols);
+        launch(device_, column_blocks, threads, codes_log_potentials<Scalar>, call, log);
+      }
     }
     launch(device_, std::min(call.out.rows, blocks), threads, codes_log_finish<Scalar>, call, log);
   }
   SinkhornOptions options_;
   CudaDevice device_;
-  CudaBuffer<A> row_maxima_, block_maxima_, block_minima_, masses_;
+  Group group_;
+  CudaBuffer<A> row_maxima_, block_maxima_, block_minima_, masses_, group_range_;
+  CudaBuffer<double> own_largest_, largest_, log_sums_;
   CudaBuffer<double> partial_sums_, column_sums_, row_potentials_, column_potentials_;
   CudaBuffer<LogSum<double>> log_partials_;
   CudaBuffer<CodesState<A>> state_;

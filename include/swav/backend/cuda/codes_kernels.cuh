@@ -42,19 +42,24 @@ struct CodesCall {
   double epsilon;
   double certain_span, largest_span;  // of scaling and wide_scaling, in units of epsilon
   bool log_only, scaling_only, hard;
-  A samples;
+  A samples;        // of this process
   const A* masses;  // [K], or null: 1/K each
   // Workspace
   A* row_maxima;                   // [rows]
   A *block_maxima, *block_minima;  // [blocks]; a NaN where a score is not finite
   double* partial_sums;            // [blocks x K], of A where sums are in A
-  double* column_sums;             // [K]
+  double* column_sums;             // [K], and in a group the number of its rows
+  A* group_range;                  // in a group: its maximum, negated minimum, whether an entry is not finite
   CodesState<A>* state;
   int* faults;
   CodesStatistics statistics;
 
   __device__ Index first_row() const { return scores.rows * static_cast<Index>(blockIdx.x) / gridDim.x; }
   __device__ Index last_row() const { return scores.rows * (static_cast<Index>(blockIdx.x) + 1) / gridDim.x; }
+  /// Of all processes.
+  __device__ A all_samples() const {
+    return group_range != nullptr ? static_cast<A>(column_sums[scores.cols]) : samples;
+  }
   __device__ A mass(Index k) const { return masses != nullptr ? masses[k] : A(1) / static_cast<A>(scores.cols); }
   template <class Sum>
   __device__ Sum factor(Index k) const {
@@ -159,6 +164,34 @@ __device__ CodesDomain choose_domain(const CodesCall<Scalar>& call, A minimum, A
 
 inline constexpr int column_slices = 8;  // threads that share the blocks' sums of a column
 
+/// The range of the scores of all blocks: found[0] the maximum, [1] the negated minimum, [2] 1 where an entry is not
+/// finite. By a whole block.
+template <class Scalar, class A>
+__device__ void range_of_blocks(const CodesCall<Scalar>& call, Index blocks, A (&found)[3],
+                                BlockScratch<A, 3>& scratch) {
+  int turn = 0;
+  found[0] = found[1] = std::numeric_limits<A>::lowest();
+  found[2] = A(0);
+  for (Index b = threadIdx.x; b < blocks; b += blockDim.x) {
+    const A maximum = call.block_maxima[b], minimum = call.block_minima[b];
+    found[0] = maximum > found[0] ? maximum : found[0];
+    found[1] = -minimum > found[1] ? -minimum : found[1];
+    if (maximum != maximum) found[2] = A(1);
+  }
+  reduce_block(found, CudaMaximum(), scratch, turn);
+}
+
+/// In a group, between codes_first and codes_columns: what is then made that of all processes. One block.
+template <class Scalar>
+__global__ void __launch_bounds__(column_slices* warp_threads) codes_range(CodesCall<Scalar> call, Index blocks) {
+  using A = Accumulator<Scalar>;
+  __shared__ BlockScratch<A, 3> scratch;
+  A found[3];
+  range_of_blocks(call, blocks, found, scratch);
+  if (threadIdx.x == 0)
+    for (int i = 0; i < 3; ++i) call.group_range[i] = found[i];
+}
+
 /// The sums of the columns over all blocks; after codes_first, which its `first` says, the state of the call as well.
 template <class Scalar>
 __global__ void __launch_bounds__(column_slices* warp_threads)
@@ -169,21 +202,19 @@ __global__ void __launch_bounds__(column_slices* warp_threads)
   const int thread = static_cast<int>(threadIdx.x);
   CodesState<A> state;
   if (first) {
-    int turn = 0;
-    A found[3] = {std::numeric_limits<A>::lowest(), std::numeric_limits<A>::lowest(), A(0)};
-    for (Index b = thread; b < blocks; b += blockDim.x) {
-      const A maximum = call.block_maxima[b], minimum = call.block_minima[b];
-      found[0] = maximum > found[0] ? maximum : found[0];
-      found[1] = -minimum > found[1] ? -minimum : found[1];
-      if (maximum != maximum) found[2] = A(1);
-    }
-    reduce_block(found, CudaMaximum(), scratch, turn);
+    A found[3];
+    if (call.group_range == nullptr)
+      range_of_blocks(call, blocks, found, scratch);
+    else
+      for (int i = 0; i < 3; ++i) found[i] = call.group_range[i];
     const bool reports = blockIdx.x == 0 && thread == 0;
     state = {found[0], choose_domain(call, -found[1], found[0], found[2] == A(0), reports)};
     if (reports) *call.state = state;
   } else {
     state = *call.state;
   }
+  if (call.group_range != nullptr && blockIdx.x == 0 && thread == 0)
+    call.column_sums[call.scores.cols] = static_cast<double>(call.scores.rows);
   if (state.domain == CodesDomain::log || state.domain == CodesDomain::none) return;
 
   const Index cols = call.scores.cols, column = static_cast<Index>(blockIdx.x) * warp_threads + thread % warp_threads;
@@ -214,6 +245,7 @@ __device__ void iterate_codes(const CodesCall<Scalar>& call) {
   int turn = 0;
   const Index cols = call.scores.cols, last = call.last_row();
   Sum registers[Layout::items] = {}, factors[Layout::items];
+  const Sum samples = static_cast<Sum>(call.all_samples());
   Sum* const memory = call.template partials_of_block<Sum>();
   Layout::for_each(cols, [&](int item, Index column) {
     if constexpr (Layout::Packs > 0)
@@ -245,7 +277,7 @@ __device__ void iterate_codes(const CodesCall<Scalar>& call) {
     reduce_block(sums, CudaAdd(), scratch, turn);
     for (int r = 0; r < Rows; ++r) {
       if (first + r >= last) continue;
-      const Sum u = Sum(1) / (static_cast<Sum>(call.samples) * sums[r]);
+      const Sum u = Sum(1) / (samples * sums[r]);
       Layout::for_each(cols, [&](int item, Index column) {
         if constexpr (Layout::Packs > 0)
           registers[item] += u * static_cast<Sum>(values[r][item]);

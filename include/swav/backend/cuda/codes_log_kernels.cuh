@@ -13,9 +13,10 @@ namespace swav::detail {
 
 /// A call's potentials; all sums are in double.
 struct LogCodes {
-  double* row_potentials;     // [rows], f
-  double* column_potentials;  // [K], g
-  LogSum<double>* partials;   // [blocks x K]
+  double* row_potentials;                // [rows], f
+  double* column_potentials;             // [K], g
+  LogSum<double>* partials;              // [blocks x K]
+  double *own_largest, *largest, *sums;  // [K], in a group: this process's exponents, the group's, and its sums
 };
 
 /// x = (s - max S)/epsilon, kept so far inside the range that sums of it with potentials stay finite.
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(most_row_threads)
     if (!first) {
       const auto exponent = [&](Index k) { return score_exponent(call, maximum, row, k) + log.column_potentials[k]; };
       const LogSum<double> found = log_sum_of_row(cols, exponent, scratch, turn);
-      potential = -std::log(static_cast<double>(call.samples)) - (found.largest + std::log(found.sum));
+      potential = -std::log(static_cast<double>(call.all_samples())) - (found.largest + std::log(found.sum));
     }
     if (threadIdx.x == 0) log.row_potentials[row] = potential;
   }
@@ -91,7 +92,29 @@ __global__ void __launch_bounds__(most_row_threads)
     const LogSum<double> part = log.partials[b * cols + k];
     add_exponential(sum, part.largest, part.sum);
   }
-  log.column_potentials[k] = std::log(static_cast<double>(call.mass(k))) - (sum.largest + std::log(sum.sum));
+  if (call.group_range == nullptr) {
+    log.column_potentials[k] = std::log(static_cast<double>(call.mass(k))) - (sum.largest + std::log(sum.sum));
+    return;
+  }
+  log.own_largest[k] = log.largest[k] = sum.sum == 0 ? std::numeric_limits<double>::lowest() : sum.largest;
+  log.sums[k] = sum.sum;
+}
+
+/// In a group, once `largest` is that of all processes: sums relative to it.
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_log_align(CodesCall<Scalar> call, LogCodes log) {
+  if (call.state->domain != CodesDomain::log) return;
+  const Index k = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (k < call.scores.cols) log.sums[k] *= std::exp(log.own_largest[k] - log.largest[k]);
+}
+
+/// In a group, once the sums are those of all processes: g_k.
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_log_potentials(CodesCall<Scalar> call, LogCodes log) {
+  if (call.state->domain != CodesDomain::log) return;
+  const Index k = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (k < call.scores.cols)
+    log.column_potentials[k] = std::log(static_cast<double>(call.mass(k))) - (log.largest[k] + std::log(log.sums[k]));
 }
 
 /// q_bk = softmax_k(x_bk + g_k) for the rows of `out`.
