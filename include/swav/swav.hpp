@@ -6,6 +6,7 @@
 #include "swav/backend/eigen/product.hpp"
 #include "swav/backend/eigen/scalar.hpp"
 #include "swav/core/device.hpp"
+#include "swav/core/dlpack.hpp"
 #include "swav/core/error.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/philox.hpp"

@@ -130,6 +130,19 @@ class ThrustMatrix {
   Index rows_ = 0, cols_ = 0;
 };
 
+/// Views of a vector of Thrust, thrust::device_vector or another: all of it, or its first rows x cols elements as a
+/// matrix. Throws InvalidInput where there are fewer. Growing the vector ends the view.
+template <class Vector>
+[[nodiscard]] auto view_of(Vector& vector) {
+  return VectorView(thrust::raw_pointer_cast(vector.data()), static_cast<Index>(vector.size()));
+}
+template <class Vector>
+[[nodiscard]] auto view_of(Vector& vector, Index rows, Index cols) {
+  detail::require(rows >= 0 && cols >= 0 && rows * cols <= static_cast<Index>(vector.size()), "view_of: ", rows, " x ",
+                  cols, " elements wanted, ", vector.size(), " found");
+  return MatrixView(thrust::raw_pointer_cast(vector.data()), rows, cols);
+}
+
 /// Any system of Thrust as a device: ThrustDevice(thrust::omp::par), of thrust::cpp, thrust::omp, thrust::tbb or
 /// thrust::cuda. Its passes are Thrust's algorithms over fused iterators: nothing of the size of a matrix is stored
 /// between them, and the arithmetic is the same on every system. A device keeps memory for what reductions leave in
