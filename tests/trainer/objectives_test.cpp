@@ -129,7 +129,7 @@ TEST_CASE("a learner clusters at each epoch's start; only sela-v2 learns its pro
     o.objective = objective;
     o.freeze_prototypes = 0;
     Learner learner(o, set, Normalization{});
-    const auto prototypes = [&] { return RowMatrix<float>(swav::detail::as_eigen(learner.bank().weights())); };
+    const auto prototypes = [&] { return RowMatrix<float>(swav::detail::as_eigen(learner.prototypes())); };
     const RowMatrix<float> initial = prototypes();
     std::vector<RowMatrix<float>> after;
     double first_loss = 0, last_loss = 0;

@@ -121,11 +121,8 @@ class Finetuning {
     Architecture architecture = session_.stored().architecture();
     architecture.head = false;
     const std::vector<ImageGroup> groups{{batch_, static_cast<int>(session_.size())}};
-    return session_.made([&] {
-      return options_.from_scratch
-                 ? std::make_unique<Network>(architecture, groups, session_.precision(), options_.seed)
-                 : session_.stored().network(architecture, groups, session_.precision());
-    });
+    return options_.from_scratch ? std::make_unique<Network>(architecture, groups, session_.precision(), options_.seed)
+                                 : session_.stored().network(architecture, groups, session_.precision());
   }
 
   std::vector<Parameter<float>> trunk_parameters() {

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/dnnl_version.hpp"
 #include "eval/json_lines.hpp"
 #include "swav/core/error.hpp"
 #include "train/learner.hpp"
@@ -55,17 +54,8 @@ Session::Session(SessionOptions options)
 }
 
 Network& Session::network() {
-  if (!network_) network_ = made([this] { return stored_.network_for_features(precision_); });
+  if (!network_) network_ = stored_.network_for_features(precision_);
   return *network_;
-}
-
-std::unique_ptr<Network> Session::made(const std::function<std::unique_ptr<Network>()>& make) const {
-  try {
-    return make();
-  } catch (const dnnl::error& error) {
-    if (precision_ != Precision::bfloat16 || error.status != dnnl_unimplemented) throw;
-    throw InvalidInput("--precision: bfloat16 found, which oneDNN cannot compute on this CPU; float32 wanted");
-  }
 }
 
 const ImageSource& Session::part(const std::string& name) const {

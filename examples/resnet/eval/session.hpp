@@ -2,7 +2,6 @@
 // parts.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -36,10 +35,8 @@ class Session {
   [[nodiscard]] const Dataset& data() const { return data_; }
   [[nodiscard]] Index size() const { return size_; }
   [[nodiscard]] Precision precision() const { return precision_; }
-  /// The stored network, made when first asked for.
+  /// The stored network, made when first asked for. Throws InvalidInput where this CPU cannot compute in the precision.
   [[nodiscard]] Network& network();
-  /// What `make` makes. Throws InvalidInput where this CPU cannot compute in the precision.
-  [[nodiscard]] std::unique_ptr<Network> made(const std::function<std::unique_ptr<Network>()>& make) const;
 
   /// "training", "test" or "unlabeled". Throws InvalidInput where the data set has no such part.
   [[nodiscard]] const ImageSource& part(const std::string& name) const;

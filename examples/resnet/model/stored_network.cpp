@@ -177,6 +177,7 @@ std::unique_ptr<Network> StoredNetwork::network(const Architecture& architecture
                                                 Precision precision) const {
   auto network = std::make_unique<Network>(architecture, std::move(groups), precision, 0);
   copy_to(network->tensors());
+  network->upload();
   return network;
 }
 

@@ -150,16 +150,12 @@ std::string tiles(const ReportInput& in, Index used) {
 }
 
 // Heads are each other's alternatives: one is shown.
-MatrixView<const float> first_head(const Bank& bank) {
-  return bank.weights().middle_rows(0, bank.head_prototypes()[0]);
-}
-
 std::string page(const ReportInput& in) {
   const RowMatrix<float> embeddings = project(in.learner.network(), in.features.training.rows);
   constexpr Index nearest = 10;
   constexpr int shown = 14;
   const std::vector<PrototypeUse> uses =
-      prototype_use(embeddings, first_head(in.learner.bank()), in.features.training.labels, nearest);
+      prototype_use(embeddings, in.learner.prototypes(), in.features.training.labels, nearest);
   const Index used = std::count_if(uses.begin(), uses.end(), [](const PrototypeUse& use) { return use.images > 0; });
 
   const std::string title = "SwAV on " + in.data.name;

@@ -34,6 +34,7 @@ bool has_checkpoint(const std::filesystem::path& folder) {
 void write_checkpoint(const std::filesystem::path& folder, const TrainOptions& options, Learner& learner,
                       const RunPosition& position) {
   std::vector<StoredTensor> tensors;
+  learner.download();
   for (const StateTensor& tensor : learner.state())
     tensors.push_back(stored_tensor<float>(tensor.name, tensor.shape, tensor.value));
   const Json record{{"options", to_json(options)},

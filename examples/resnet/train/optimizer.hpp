@@ -6,16 +6,17 @@
 #include <variant>
 #include <vector>
 
-#include "swav/optim/adamw.hpp"
-#include "swav/optim/sgd.hpp"
+#include "swav/optim/basic_adamw.hpp"
+#include "swav/optim/basic_sgd.hpp"
 #include "train/options.hpp"
 
 namespace swav::resnet {
 
+template <class Device>
 class Optimizer {
  public:
-  Optimizer(const TrainOptions& options, std::vector<Parameter<float>> parameters)
-      : choice_(make(options, std::move(parameters))) {}
+  Optimizer(const TrainOptions& options, std::vector<Parameter<float>> parameters, const Device& device)
+      : choice_(make(options, std::move(parameters), device)) {}
 
   void step(double learning_rate) {
     std::visit([&](auto& optimizer) { optimizer.step(learning_rate); }, choice_);
@@ -28,17 +29,18 @@ class Optimizer {
   }
 
  private:
-  using Choice = std::variant<Sgd<float>, AdamW<float>>;
+  using Sgd = swav::Sgd<float, Device>;
+  using AdamW = swav::AdamW<float, Device>;
+  using Choice = std::variant<Sgd, AdamW>;
 
-  static Choice make(const TrainOptions& o, std::vector<Parameter<float>> parameters) {
-    const EigenDevice device(o.threads);
+  static Choice make(const TrainOptions& o, std::vector<Parameter<float>> parameters, const Device& device) {
     if (o.optimizer == "adamw")
-      return Choice(std::in_place_type<AdamW<float>>, AdamWOptions{.weight_decay = o.weight_decay},
-                    std::move(parameters), device);
+      return Choice(std::in_place_type<AdamW>, AdamWOptions{.weight_decay = o.weight_decay}, std::move(parameters),
+                    device);
     SgdOptions sgd{.momentum = o.momentum, .weight_decay = o.weight_decay};
     if (o.larc) sgd.larc = LarcOptions{};
     if (o.optimizer == "lars") sgd.lars = LarsOptions{};
-    return Choice(std::in_place_type<Sgd<float>>, sgd, std::move(parameters), device);
+    return Choice(std::in_place_type<Sgd>, sgd, std::move(parameters), device);
   }
 
   Choice choice_;

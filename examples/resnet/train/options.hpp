@@ -72,6 +72,7 @@ struct TrainOptions {
   double warmup_epochs = 0.5;
   double momentum = 0.9;
   double weight_decay = 1e-4;
+  std::string device = "cpu";
   std::string precision = "auto";
   std::uint64_t seed = 0;
   int threads = 0;
@@ -190,12 +191,14 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Training", "--weight-decay", "Weight decay"}, o.weight_decay);
   visit(OptionInfo{"Training",
                    "--precision",
-                   "auto: bfloat16 where the CPU has AVX512-BF16; --resume keeps what it was",
+                   "auto: bfloat16 on a GPU and where the CPU has AVX512-BF16; --resume keeps what it was",
                    false,
                    {"auto", "float32", "bfloat16"}},
         o.precision);
   visit(OptionInfo{"Training", "--seed", "Seed of weights, data order and crops"}, o.seed);
 
+  visit(OptionInfo{"Run", "--device", "What trains: the CPU, or a GPU (a build with CUDA)", true, {"cpu", "cuda"}},
+        o.device);
   visit(OptionInfo{"Run", "--threads",
                    "Threads, 0 for all, of several ranks an equal share; runs repeat bit for bit at the same number",
                    true},

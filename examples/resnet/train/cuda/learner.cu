@@ -1,0 +1,110 @@
+// The learners of a GPU. In: plans. Out: learners on cuDNN and CudaDevice.
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/cuda/device.cuh"
+#include "swav/backend/cuda/codes.cuh"
+#include "swav/backend/cuda/evaluate_passes.cuh"
+#include "swav/backend/cuda/loss.cuh"
+#include "swav/backend/cuda/optim_passes.cuh"
+#include "swav/backend/cuda/row_passes.cuh"
+#include "swav/evaluate/basic_statistics.hpp"
+#include "train/basic_learner.hpp"
+
+namespace swav::resnet {
+namespace {
+
+constexpr int threads = 256;
+
+template <class T>
+__global__ void __launch_bounds__(threads) add_values(T* sums, const T* values, Index count, T share) {
+  const Index i = static_cast<Index>(blockIdx.x) * threads + threadIdx.x;
+  if (i < count) sums[i] += share * values[i];
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads) average_values(T* slow, const T* fast, Index count, T momentum) {
+  const Index i = static_cast<Index>(blockIdx.x) * threads + threadIdx.x;
+  if (i < count) slow[i] = momentum * slow[i] + (1 - momentum) * fast[i];
+}
+
+/// See basic_learner.hpp.
+struct CudaTraining {
+  static constexpr Processor processor = Processor::cuda;
+  using Device = CudaDevice;
+  using Plain = CudaDevice;
+  using Group = SelfCommunicator;
+  using Targets = void;
+  using Unbalanced = void;
+
+  static const CudaDevice& device(const TrainOptions&) { return cuda::trainer_device(); }
+  static const CudaDevice& plain(const TrainOptions&) { return cuda::trainer_device(); }
+  static SelfCommunicator group(const RankGroup&) { return {}; }
+
+  static void add(const CudaDevice& device, float* sums, const float* values, Index count, float share) {
+    swav::detail::launch(device, (count + threads - 1) / threads, threads, add_values<float>, sums, values, count,
+                         share);
+  }
+  static void average(const CudaDevice& device, float* slow, const float* fast, Index count, float momentum) {
+    swav::detail::launch(device, (count + threads - 1) / threads, threads, average_values<float>, slow, fast, count,
+                         momentum);
+  }
+  static void copy(const CudaDevice& device, const float* from, float* to, Index count) {
+    swav::detail::check_cuda(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(float),
+                                             cudaMemcpyDeviceToDevice, device.stream()),
+                             "cudaMemcpyAsync");
+  }
+  static void clear(const CudaDevice& device, float* values, Index count) {
+    swav::detail::check_cuda(
+        cudaMemsetAsync(values, 0, static_cast<std::size_t>(count) * sizeof(float), device.stream()),
+        "cudaMemsetAsync");
+  }
+
+  class Spread {
+   public:
+    Spread(const TrainOptions&, const RankGroup&) : device_(cuda::trainer_device()) {}
+    double operator()(MatrixView<const float> z) { return feature_spread(z, device_, workspace_); }
+
+   private:
+    CudaDevice device_;
+    SpreadWorkspace<CudaDevice> workspace_;
+  };
+
+  /// A copy of each tensor, found by where that is on the GPU.
+  class Mirror {
+   public:
+    explicit Mirror(const CudaDevice& device) : device_(device) {}
+    [[nodiscard]] std::span<float> host(const float* values, Index count) {
+      std::vector<float>& copy = copies_[values];
+      copy.resize(static_cast<std::size_t>(count));
+      return copy;
+    }
+    void download(std::span<float> values) {
+      const auto count = static_cast<Index>(values.size());
+      swav::detail::download(device_, values.data(), count, host(values.data(), count).data());
+    }
+    void upload(std::span<float> values) {
+      const auto count = static_cast<Index>(values.size());
+      swav::detail::upload(device_, host(values.data(), count).data(), count, values.data());
+    }
+
+   private:
+    CudaDevice device_;
+    std::map<const float*, std::vector<float>> copies_;
+  };
+};
+
+}  // namespace
+
+std::unique_ptr<LearnerCore> make_cuda_learner(const LearnerPlan& plan) {
+  swav::detail::require(plan.ranks.size() == 1, "--device: cuda found with ", plan.ranks.size(),
+                        " ranks, one wanted: several GPUs do not train together yet");
+  swav::detail::require(plan.options.objective == "swav", "--device: cuda found with --objective ",
+                        plan.options.objective, ", swav wanted");
+  swav::detail::require(plan.options.sinkhorn_iterations > 0,
+                        "--device: cuda found with --sinkhorn-iterations 0, 1 or more wanted");
+  return std::make_unique<BasicLearner<CudaTraining>>(plan);
+}
+
+}  // namespace swav::resnet

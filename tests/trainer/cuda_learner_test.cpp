@@ -1,0 +1,166 @@
+// Learners on a GPU, which on a machine without one is emulated, against learners on the CPU. In: tiny data. Out:
+// checks of losses, states, features and refusals.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "data/dataset.hpp"
+#include "image_files.hpp"
+#include "support.hpp"
+#include "swav/core/error.hpp"
+#include "swav/core/philox.hpp"
+#include "train/evaluation.hpp"
+#include "train/learner.hpp"
+#ifdef SWAV_CUDA_EMULATED
+#include "cuda_runtime.h"
+#endif
+
+using namespace swav;
+using namespace swav::resnet;
+using namespace swav::test;
+
+namespace {
+
+ImageSet noise() {
+  ImageSet images(20, 20, 1);
+  images.pixels.resize(24 * 20 * 20);
+  PhiloxStream random(3, 0);
+  for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
+  return images;
+}
+
+TrainOptions small_options() {
+  TrainOptions o = tiny_options("", "");
+  o.width = 8;
+  o.large_size = 10;
+  o.batch_size = 6;
+  o.freeze_prototypes = 1;
+  o.precision = "float32";
+  o.learning_rate = 0.05;  // steps stay small, and so does what rounding grows to
+  return o;
+}
+
+TrainOptions on_gpu(TrainOptions options) {
+  options.device = "cuda";
+  return options;
+}
+
+using Change = std::function<void(TrainOptions&)>;
+
+}  // namespace
+
+// First: the trainer's device is made once.
+#ifdef SWAV_CUDA_EMULATED
+TEST_CASE("without a GPU a learner says so") {
+  const ImageSet images = noise();
+  emulation::devices = 0;
+  try {
+    Learner learner(on_gpu(small_options()), images, Normalization{});
+    FAIL("no exception");
+  } catch (const std::exception& error) {
+    CHECK(std::string(error.what()) ==
+          "--device cuda: no GPU to work on: cudaStreamCreate: no CUDA-capable device is detected");
+  }
+  emulation::devices = 1;
+}
+#endif
+
+TEST_CASE("learners on a GPU learn what those on the CPU do, with every setting") {
+  const ImageSet images = noise();
+  const std::vector<std::pair<const char*, Change>> changes{
+      {"plain", [](TrainOptions&) {}},
+      {"queue and larc", [](TrainOptions& o) { o.queue_length = 8, o.larc = true, o.learning_rate = 1; }},
+      {"lars", [](TrainOptions& o) { o.optimizer = "lars"; }},
+      {"adamw", [](TrainOptions& o) { o.optimizer = "adamw", o.learning_rate = 1e-4; }},
+      {"batches", [](TrainOptions& o) { o.batch_size = 3, o.accumulate = 2, o.queue_length = 8; }},
+      {"all", [](TrainOptions& o) {
+         o.batch_size = 3, o.accumulate = 2, o.queue_length = 8, o.momentum_encoder = 0.9, o.heads = {12, 7};
+         o.crops_for_assign = {1}, o.hard_codes = true, o.final_epsilon = 0.02, o.larc = true;
+       }}};
+  for (const auto& [setting, change] : changes) {
+    CAPTURE(std::string(setting));
+    TrainOptions o = small_options();
+    change(o);
+    Learner expected(o, images, Normalization{}), found(on_gpu(o), images, Normalization{});
+    for (int step = 0; step < 3; ++step) {
+      CAPTURE(step);
+      const StepMetrics cpu = expected.step(), gpu = found.step();
+      CHECK(gpu.loss == doctest::Approx(cpu.loss).epsilon(1e-4));
+      CHECK(gpu.code_entropy == doctest::Approx(cpu.code_entropy).epsilon(1e-3));
+      CHECK(gpu.prototypes_used == cpu.prototypes_used);
+      CHECK(gpu.feature_spread == doctest::Approx(cpu.feature_spread).epsilon(1e-3));
+      CHECK(gpu.learning_rate == cpu.learning_rate);
+    }
+    CHECK(found.queue_rows() == expected.queue_rows());
+    found.download();
+    const std::vector<StateTensor> mine = found.state(), all = expected.state();
+    REQUIRE(mine.size() == all.size());
+    for (std::size_t t = 0; t < all.size(); ++t) {
+      CAPTURE(all[t].name);
+      REQUIRE(mine[t].name == all[t].name);
+      REQUIRE(mine[t].shape == all[t].shape);
+      if (all[t].name.find("projection_head.0.bias") != std::string::npos) continue;  // its gradient is rounding alone
+      double difference = 0, size = 1e-12;
+      for (std::size_t i = 0; i < all[t].value.size(); ++i) {
+        difference += std::pow(double(mine[t].value[i]) - double(all[t].value[i]), 2);
+        size += std::pow(double(all[t].value[i]), 2);
+      }
+      // A ReLU that rounding switches moves a gradient by percents where batches are as small as here.
+      CHECK(std::sqrt(difference / size) <= (all[t].name.starts_with("optimizer.") ? 0.05 : 1e-3));
+    }
+  }
+}
+
+TEST_CASE("a learner on a GPU goes on from another's state, bit for bit") {
+  const ImageSet images = noise();
+  TrainOptions o = on_gpu(small_options());
+  o.queue_length = 12;
+  o.momentum_encoder = 0.9;
+  o.precision = "bfloat16";
+  Learner first(o, images, Normalization{}), second(o, images, Normalization{});
+  for (int step = 0; step < 3; ++step) first.step();
+  first.download();
+  const std::vector<StateTensor> from = first.state(), to = second.state();
+  for (std::size_t t = 0; t < from.size(); ++t) std::ranges::copy(from[t].value, to[t].value.begin());
+  second.resume_at(first.steps_done(), first.total_steps(), first.queue_rows());
+  for (int step = 0; step < 2; ++step) CHECK(first.step().loss == second.step().loss);
+  for (Learner* learner : {&first, &second}) learner->download();
+  for (std::size_t t = 0; t < from.size(); ++t) {
+    CAPTURE(from[t].name);
+    CHECK(std::ranges::equal(first.state()[t].value, second.state()[t].value));
+  }
+}
+
+TEST_CASE("bfloat16 on a GPU is near float, and features are those of the CPU") {
+  const ImageSet images = noise();
+  TrainOptions o = small_options();
+  Learner exact(o, images, Normalization{});
+  o = on_gpu(o);
+  o.precision = "auto";
+  Learner rounded(o, images, Normalization{});
+  CHECK(rounded.precision() == Precision::bfloat16);
+  for (int step = 0; step < 2; ++step) CHECK(rounded.step().loss == doctest::Approx(exact.step().loss).epsilon(0.02));
+
+  o.precision = "float32";
+  Learner same(o, images, Normalization{}), cpu(small_options(), images, Normalization{});
+  const PartFeatures found = extract_part(same.network(), Precision::float32, images, Normalization{}, 20);
+  const PartFeatures expected = extract_part(cpu.network(), Precision::float32, images, Normalization{}, 20);
+  REQUIRE(found.rows.rows() == expected.rows.rows());
+  CHECK((found.rows - expected.rows).cwiseAbs().maxCoeff() < 1e-4 * expected.rows.cwiseAbs().maxCoeff());
+}
+
+TEST_CASE("what a GPU does without is refused by name") {
+  const ImageSet images = noise();
+  TrainOptions o = on_gpu(small_options());
+  o.objective = "sela-v2";
+  CHECK_THROWS_WITH_AS(Learner(o, images, Normalization{}),
+                       "--device: cuda found with --objective sela-v2, swav wanted", InvalidInput);
+  o.objective = "swav";
+  o.sinkhorn_iterations = 0;
+  CHECK_THROWS_WITH_AS(Learner(o, images, Normalization{}),
+                       "--device: cuda found with --sinkhorn-iterations 0, 1 or more wanted", InvalidInput);
+}
