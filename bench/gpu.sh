@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Times codes and the loss on the GPU that is here beside PyTorch, eager and compiled, and writes
-# docs/results/gpu-<name>.json; the table is printed. Needs CUDA 13 with cuBLAS, and a Python with PyTorch.
+# docs/results/gpu-<name>.json; the table is printed. Then the trainer's ResNet-50, into gpu-resnet-<name>.json. Needs CUDA
+# 13 with cuBLAS, and a Python with PyTorch; for the trainer CMake, cuDNN 9 and torchvision.
 #   bash bench/gpu.sh [ARCHITECTURE [PYTHON]]    90 and python3 by default; the program in build-gpu/
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,3 +11,8 @@ mkdir -p build-gpu
 "$nvcc" -std=c++20 -O3 -arch="sm_$architecture" --extended-lambda --expt-relaxed-constexpr -Werror all-warnings -Iinclude \
   bench/gpu/bench_gpu.cu -lcublas -o build-gpu/bench_gpu
 "$python" bench/gpu/run_gpu.py build-gpu/bench_gpu docs/results
+
+cmake -S . -B build-gpu/trainer -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWAV_CUDA_ARCHITECTURES="$architecture" \
+  --log-level=WARNING
+cmake --build build-gpu/trainer -j "$(nproc)" --target bench_resnet_gpu
+"$python" bench/gpu/run_resnet.py build-gpu/trainer/examples/resnet/bench_resnet_gpu docs/results

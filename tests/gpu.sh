@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the typed tests with nvcc and runs them on the GPU that is here, then a selection of them under
-# compute-sanitizer, and ends with a verdict. Needs CUDA 13 with cuBLAS; Eigen and doctest, in the usual places or in
-# SWAV_GPU_INCLUDES (folders, separated by colons).
+# compute-sanitizer, then the trainer's tests and a short run of it, and ends with a verdict. Needs CUDA 13 with cuBLAS;
+# Eigen and doctest, in the usual places or in SWAV_GPU_INCLUDES (folders, separated by colons); for the trainer CMake,
+# cuDNN 9 and what it needs on a CPU (docs/training.md).
 #   bash tests/gpu.sh [ARCHITECTURE]    90 by default; objects and logs in build-gpu/
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -61,8 +62,29 @@ else
   failed+=("compute-sanitizer (not found)")
 fi
 
+# The trainer: the network against PyTorch's golden files, learners against those on the CPU, a run that learns.
+trainer=$output/trainer
+if cmake -S . -B "$trainer" -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWAV_CUDA_ARCHITECTURES="$architecture" \
+  -DCMAKE_CXX_FLAGS="$(printf -- '-isystem %s ' ${extra[@]+"${extra[@]}"} | sed 's/-isystem  *$//')" \
+  >"$output/trainer_configure.log" 2>&1 &&
+  cmake --build "$trainer" -j "$(nproc)" --target test_resnet_cuda test_trainer_cuda swav-train \
+    >"$output/trainer_build.log" 2>&1; then
+  ctest --test-dir "$trainer" -L trainer_cuda --output-on-failure 2>&1 | tee "$output/trainer.log" ||
+    failed+=("the trainer's tests")
+  data=build-gpu/trainer-data
+  if "${SWAV_PYTHON:-python3}" tests/gpu_images.py "$data"; then
+    "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite \
+      --output "$output/trainer-run" 2>&1 | tee "$output/trainer_run.log" || failed+=("a run of the trainer")
+  else
+    failed+=("a run of the trainer (no images)")
+  fi
+else
+  tail -5 "$output"/trainer_configure.log "$output"/trainer_build.log 2>/dev/null
+  failed+=("the trainer (not built: $output/trainer_*.log)")
+fi
+
 if ((${#failed[@]} > 0)); then
   echo "verdict: FAILED on $device: ${failed[*]}"
   exit 1
 fi
-echo "verdict: PASSED on $device: the typed tests, memcheck, racecheck, initcheck"
+echo "verdict: PASSED on $device: the typed tests, memcheck, racecheck, initcheck, the trainer"

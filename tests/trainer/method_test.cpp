@@ -14,9 +14,11 @@
 #include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
 #include "swav/loss/swapped_prediction.hpp"
+#include "train/batches.hpp"
 #include "train/checkpoint.hpp"
 #include "train/initial_weights.hpp"
 #include "train/learner.hpp"
+#include "train/loss_device.hpp"
 #include "train/metrics.hpp"
 #include "train/run.hpp"
 

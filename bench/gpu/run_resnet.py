@@ -1,0 +1,76 @@
+"""Times ResNet-50 with SwAV's projection head on 2 x 224 + 6 x 96 crops in bfloat16 on a GPU: ours beside PyTorch's in
+channels_last, eager and by torch.compile with max-autotune, in one run. In: the built bench_resnet. Out:
+docs/results/gpu-resnet-<name>.json and its table on the standard output. A step is the copy of the images from pinned
+memory, forward and backward from a fixed gradient of the embeddings; medians of 30. Needs torchvision."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import torch
+import torchvision
+
+CASES, WARM_UP, REPETITIONS = [16, 32, 64], 10, 30
+
+
+class SwavNetwork(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.trunk = torchvision.models.resnet50()
+        self.trunk.fc = torch.nn.Identity()
+        self.head = torch.nn.Sequential(torch.nn.Linear(2048, 2048), torch.nn.BatchNorm1d(2048), torch.nn.ReLU(),
+                                        torch.nn.Linear(2048, 128))
+
+    def forward(self, large, small):
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            features = torch.cat([self.trunk(large), self.trunk(small)])
+        return self.head(features.float())  # in float, as ours
+
+
+def peer(images, compiled):
+    torch.cuda.empty_cache()
+    torch.backends.cudnn.benchmark = True
+    try:
+        network = SwavNetwork().cuda().to(memory_format=torch.channels_last).train()
+        function = torch.compile(network, mode="max-autotune") if compiled else network
+        host = [torch.randn(count * images, 3, side, side).pin_memory() for count, side in ((2, 224), (6, 96))]
+        gradient = torch.full((8 * images, 128), 1e-3, device="cuda")
+        times = []
+        for repetition in range(WARM_UP + REPETITIONS):
+            start = time.perf_counter()
+            inputs = [x.cuda(non_blocking=True).to(memory_format=torch.channels_last) for x in host]
+            for parameter in network.parameters():
+                parameter.grad = None
+            function(*inputs).backward(gradient)
+            torch.cuda.synchronize()
+            if repetition >= WARM_UP:
+                times.append((time.perf_counter() - start) * 1e3)
+        median = sorted(times)[len(times) // 2]
+        return {"median_ms": median, "least_ms": min(times), "images_per_s": images / median * 1e3,
+                "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
+    except torch.OutOfMemoryError:
+        return {"error": "out of memory"}
+
+
+def main(binary, results):
+    name = torch.cuda.get_device_name()
+    report = {"device": name, "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "cases": []}
+    print(f"{name}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}\n")
+    print("| images a step | ours, images/s | PyTorch eager channels_last | torch.compile max-autotune |\n|---|---|---|---|")
+    for images in CASES:
+        out = subprocess.run([binary, str(images), "50", "bfloat16"], capture_output=True, text=True)
+        ours = json.loads(out.stdout) if out.returncode == 0 else {"error": out.stderr.strip()}
+        row = {"images": images, "swav": ours, "eager": peer(images, False), "compiled": peer(images, True)}
+        report["cases"].append(row)
+        text = lambda r: r.get("error") or f'{r["images_per_s"]:.0f}'
+        print(f'| {images} | {text(ours)} | {text(row["eager"])} | {text(row["compiled"])} |', flush=True)
+    path = pathlib.Path(results) / f'gpu-resnet-{re.sub("[^a-z0-9]+", "-", name.lower())}.json'
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\nwritten: {path}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
