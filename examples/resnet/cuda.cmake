@@ -18,9 +18,9 @@ function(swav_add_cuda_objects library)
   add_library(${library}_cuda OBJECT ${ARGN})
   target_include_directories(${library}_cuda PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_include_directories(${library}_cuda SYSTEM PRIVATE ${SWAV_CUDNN_INCLUDE})
-  target_compile_options(${library}_cuda PRIVATE --extended-lambda --expt-relaxed-constexpr -Werror all-warnings
+  # Spelt out: CMake 3.25 does not know that nvcc 13 has C++20.
+  target_compile_options(${library}_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr -Werror all-warnings
                                                  -Xcompiler=-Wall,-Wextra)
-  set_target_properties(${library}_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
   target_sources(${library} PRIVATE $<TARGET_OBJECTS:${library}_cuda>)
   target_link_libraries(${library}_cuda PRIVATE $<TARGET_NAME_IF_EXISTS:nlohmann_json::nlohmann_json>)
   target_include_directories(${library} SYSTEM INTERFACE ${SWAV_CUDNN_INCLUDE})
