@@ -67,6 +67,20 @@ TEST_CASE("without a GPU a learner says so") {
   }
   emulation::devices = 1;
 }
+
+TEST_CASE("too little memory on the GPU is one line that says what to do") {
+  const ImageSet images = noise();
+  TrainOptions o = on_gpu(small_options());
+  o.batch_size = 24;
+  emulation::free_bytes = std::size_t{1} << 20;
+  try {
+    Learner learner(o, images, Normalization{});
+    FAIL("no exception");
+  } catch (const std::exception& error) {
+    CHECK(std::string(error.what()).find("MiB on the GPU: out of memory; smaller batches") != std::string::npos);
+  }
+  emulation::free_bytes = ~std::size_t{0};
+}
 #endif
 
 TEST_CASE("learners on a GPU learn what those on the CPU do, with every setting") {

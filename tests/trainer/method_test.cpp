@@ -106,6 +106,14 @@ TEST_CASE("a step over two batches is the mean of both under codes of all, and c
   CHECK_THROWS_WITH_AS(Learner(too_many, images, Normalization{}),
                        "--accumulate: 7 batches of 16 found, no more images in all than there are, 96, wanted",
                        InvalidInput);
+#ifndef SWAV_TEST_WITH_CUDA
+  TrainOptions on_gpu = o;
+  on_gpu.device = "cuda";
+  CHECK_THROWS_WITH_AS(
+      Learner(on_gpu, images, Normalization{}),
+      "--device: cuda found, which this build is without; cpu, or a build with -DSWAV_WITH_CUDA=ON wanted",
+      InvalidInput);
+#endif
   Parts parts(o, images, learner);
   const Index samples = o.batch_size;
 

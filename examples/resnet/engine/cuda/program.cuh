@@ -2,6 +2,7 @@
 // runs that return before the work is done.
 #pragma once
 
+#include <string>
 #include <utility>
 
 #include "engine/cuda/device.cuh"
@@ -19,7 +20,13 @@ class CudaProgram : public Program {
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_; }
 
  private:
-  [[nodiscard]] void* allocate(std::size_t bytes) override { return arena_.reserve(static_cast<Index>(bytes)); }
+  [[nodiscard]] void* allocate(std::size_t bytes) override {
+    try {
+      return arena_.reserve(static_cast<Index>(bytes));
+    } catch (const CudaError& error) {
+      throw CudaError(std::string(error.what()) + "; smaller batches (of more of them a step), images or width wanted");
+    }
+  }
   void wait() override { swav::detail::check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize"); }
   [[nodiscard]] bool waits() const override { return false; }
 
