@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds Release for this CPU into build/ and runs every test, the network's on a oneDNN 3.x
-# by pip, too; then the library's tests and the trainer's of data under AddressSanitizer with UndefinedBehaviorSanitizer,
-# and, built by clang, all of these but the solver's under ThreadSanitizer.
+# by pip, too; then, built by clang, the library's tests and the trainer's of data under AddressSanitizer with
+# UndefinedBehaviorSanitizer, and all of these but the solver's under ThreadSanitizer; typed tests of two scalars there.
 #   bash tests/run.sh           as said
 #   bash tests/run.sh --quick   without the sanitizers
 #   bash tests/run.sh --long    all else under AddressSanitizer, too: the trainer, the network, the program, the examples;
-#                               the solver under ThreadSanitizer
+#                               the solver under ThreadSanitizer; every scalar under both; runs killed 50 times each
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/packages.sh
@@ -28,7 +28,7 @@ export OMP_WAIT_POLICY=passive
 # build PRESET TARGET...
 build() {
   echo "== $1: build"
-  cmake --preset "$1" --log-level=WARNING
+  cmake --preset "$1" --log-level=WARNING -DSWAV_TEST_ALL_SCALARS="$([[ $mode == --long ]] && echo ON || echo OFF)"
   cmake --build --preset "$1" -j "$jobs" --target "${@:2}"
 }
 # run PRESET [CTEST ARGUMENT...]
@@ -42,14 +42,16 @@ if [[ $(uname -m) == x86_64 ]] && ! bash tests/resnet/onednn3.sh fetch build/one
   echo "== oneDNN 3.2 could not be fetched by pip (no network?): the network's test on it is left out"
 fi
 build release all
+if [[ $mode == --long ]]; then export SWAV_TEST_KILLS=50; fi
 run release
+unset SWAV_TEST_KILLS
 if [[ $mode == ordinary ]]; then
   build address library_tests test_trainer_data
   run address -R '^trainer_data$'
   run address -L library
 elif [[ $mode == --long ]]; then
-  build address all
-  run address
+  build address-gcc all
+  run address-gcc
 fi
 if [[ $mode == ordinary ]]; then  # the solver's codes run in the loss's tests, too
   threaded=(core crops prototypes loss optim evaluate trainer_data)

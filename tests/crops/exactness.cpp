@@ -230,7 +230,7 @@ TEST_CASE("boxes are distributed as RandomResizedCrop's: Kolmogorov-Smirnov on s
   std::vector<double> values(draws);
   double largest = 0;
   for (Index n = 0; n < cases.rows(); ++n)
-    for (const std::uint64_t seed : {5, 6, 7}) {
+    for (const std::uint64_t seed : {5u, 6u, 7u}) {
       const auto height = static_cast<Index>(cases(n, 0));
       const auto width = static_cast<Index>(cases(n, 1));
       const swav::CropSpec spec{.count = 1, .size = 8, .scale = {cases(n, 2), cases(n, 3)}};

@@ -14,6 +14,7 @@
 #include "device_evaluate.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
+#include "scalars.hpp"
 
 namespace {
 
@@ -73,7 +74,7 @@ const double bad_values[] = {std::numeric_limits<double>::quiet_NaN(), std::nume
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("k-NN predicts what PyTorch does", Scalar, float, double) {
+TEST_CASE_TEMPLATE("k-NN predicts what PyTorch does", Scalar, SWAV_WIDE_SCALARS) {
   const Problem<Scalar> problem;
   const auto check = [&](const std::string& name, KnnOptions options) {
     const KnnClassifier<Scalar> knn(options);
@@ -214,7 +215,7 @@ TEST_CASE("separable classes and a single class end the L-BFGS probe") {
   CHECK(probe.predict(features) == std::vector<int>{0, 0, 0, 0});
 }
 
-TEST_CASE_TEMPLATE("spread, assignments and usage equal PyTorch's", Scalar, float, double) {
+TEST_CASE_TEMPLATE("spread, assignments and usage equal PyTorch's", Scalar, SWAV_WIDE_SCALARS) {
   const Problem<Scalar> problem;
   const double tolerance = std::is_same_v<Scalar, float> ? 1e-6 : 1e-12;
   CHECK(spread_of<Scalar>(problem.test) == doctest::Approx(problem.golden.at("spread")(0, 0)).epsilon(tolerance));
@@ -302,7 +303,7 @@ TEST_CASE("bad statistics' input is named") {
   CHECK_THROWS_AS(prototype_usage(std::vector<int>{-1}, 3), InvalidInput);
 }
 
-TEST_CASE_TEMPLATE("features as large and as small as the scalar allows", Scalar, float, double) {
+TEST_CASE_TEMPLATE("features as large and as small as the scalar allows", Scalar, SWAV_WIDE_SCALARS) {
   const Scalar huge = std::numeric_limits<Scalar>::max() / 8, tiny = std::numeric_limits<Scalar>::min();
   RowMatrix<Scalar> train = RowMatrix<Scalar>::Constant(4, 8, -huge);
   train.row(3).setConstant(Scalar(1));

@@ -10,6 +10,7 @@
 
 #include "allocations.hpp"
 #include "loss/equations.hpp"
+#include "scalars.hpp"
 
 namespace {
 
@@ -62,7 +63,7 @@ Step mean_over_heads(const Problem& problem, const SwappedPredictionOptions& opt
 
 TEST_CASE_TEMPLATE(
     "a queue's rows are scored with today's prototypes, shape the batch's codes, and get the batch after", Scalar,
-    float, double, Eigen::bfloat16) {
+    SWAV_DEVICE_SCALARS) {
   for (const bool while_filling : {true, false})
     for (const auto embeddings : {Embeddings::raw, Embeddings::unit}) {
       CAPTURE(while_filling);
@@ -95,7 +96,7 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE("codes of a momentum encoder's embeddings and prototypes", Scalar, float, double, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("codes of a momentum encoder's embeddings and prototypes", Scalar, SWAV_DEVICE_SCALARS) {
   const Problem problem = rounded<Scalar>(make_problem(11, 23, 7, 4, 1));
   Problem target = rounded<Scalar>(make_problem(11, 23, 7, 2, 2));  // the large views alone
   for (const auto prototypes : {Prototypes::unit, Prototypes::raw}) {
@@ -118,7 +119,7 @@ TEST_CASE_TEMPLATE("codes of a momentum encoder's embeddings and prototypes", Sc
 }
 
 TEST_CASE_TEMPLATE("parts of a batch with the codes of all of it give the whole batch's loss and gradients", Scalar,
-                   float, double) {
+                   SWAV_WIDE_SCALARS) {
   const Index samples = 24, parts = 4, views = 3, part = samples / parts;
   const Problem whole = rounded<Scalar>(make_problem(samples, 40, 8, views, 3));
   const std::vector<Index> heads{25, 15};
@@ -152,7 +153,7 @@ TEST_CASE_TEMPLATE("parts of a batch with the codes of all of it give the whole 
   }
 }
 
-TEST_CASE_TEMPLATE("several heads give the mean of their losses", Scalar, float, double, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("several heads give the mean of their losses", Scalar, SWAV_DEVICE_SCALARS) {
   const Problem problem = rounded<Scalar>(make_problem(21, 50, 12, 4, 4));
   for (const std::vector<Index>& heads : {std::vector<Index>{50}, {20, 30}, {17, 1, 32}})
     for (const auto prototypes : {Prototypes::unit, Prototypes::raw}) {
@@ -167,7 +168,7 @@ TEST_CASE_TEMPLATE("several heads give the mean of their losses", Scalar, float,
     }
 }
 
-TEST_CASE_TEMPLATE("hard codes are the arg max of the soft ones", Scalar, float, double) {
+TEST_CASE_TEMPLATE("hard codes are the arg max of the soft ones", Scalar, SWAV_WIDE_SCALARS) {
   const Problem problem = rounded<Scalar>(make_problem(25, 12, 6, 3, 5));
   SwappedPredictionOptions options;
   std::vector<RowMatrix<double>> codes;
@@ -187,7 +188,7 @@ TEST_CASE_TEMPLATE("hard codes are the arg max of the soft ones", Scalar, float,
   CHECK(step.codes_entropy == 0);
 }
 
-TEST_CASE_TEMPLATE("codes of samples are predicted by all views alike", Scalar, float, double) {
+TEST_CASE_TEMPLATE("codes of samples are predicted by all views alike", Scalar, SWAV_WIDE_SCALARS) {
   const Index samples = 8, part = 4, views = 3;
   const Problem problem = rounded<Scalar>(make_problem(part, 10, 6, views, 11));
   const std::vector<Index> heads{6, 4};

@@ -14,6 +14,7 @@
 #include "allocations.hpp"
 #include "golden.hpp"
 #include "loss/equations.hpp"
+#include "scalars.hpp"
 #ifdef SWAV_TEST_ONEDNN
 #include "swav/backend/eigen/onednn_product.hpp"
 #endif
@@ -32,7 +33,7 @@ using namespace swav::test;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("loss and gradients equal PyTorch's autograd", Scalar, float, double, long double) {
+TEST_CASE_TEMPLATE("loss and gradients equal PyTorch's autograd", Scalar, SWAV_PRECISE_SCALARS) {
   for (const std::string file : {"swapped_loss_2.bin", "swapped_loss_8.bin"}) {
     const GoldenArrays golden = load_golden(file);
     int cases = 0;
@@ -71,8 +72,7 @@ TEST_CASE_TEMPLATE("loss and gradients equal PyTorch's autograd", Scalar, float,
   }
 }
 
-TEST_CASE_TEMPLATE("loss and gradients equal the equations written out", Scalar, float, double, long double,
-                   Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("loss and gradients equal the equations written out", Scalar, SWAV_SCALARS) {
   struct Shape {
     Index samples, prototypes, dimension, views;
     std::vector<int> crops;
@@ -132,8 +132,7 @@ TEST_CASE("gradients equal central differences of the value") {
     }
 }
 
-TEST_CASE_TEMPLATE("the value alone equals the step's", Scalar, float, double, long double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("the value alone equals the step's", Scalar, SWAV_SCALARS) {
   const Problem problem = make_problem(33, 50, 9, 4, 3);
   for (const auto embeddings : {Embeddings::raw, Embeddings::unit}) {
     const SwappedPredictionOptions options{.embeddings = embeddings};
@@ -146,8 +145,7 @@ TEST_CASE_TEMPLATE("the value alone equals the step's", Scalar, float, double, l
   }
 }
 
-TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the first call", Scalar, float, double,
-                   Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the first call", Scalar, SWAV_DEVICE_SCALARS) {
   const Problem problem = make_problem(40, 70, 12, 3, 4);
   const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c));
   const RowMatrix<Scalar> z = converted<Scalar>(problem.z);
@@ -175,7 +173,7 @@ TEST_CASE_TEMPLATE("step_into repeats itself and allocates nothing after the fir
   }
 }
 
-TEST_CASE_TEMPLATE("strided embeddings give what packed ones give", Scalar, float, double, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("strided embeddings give what packed ones give", Scalar, SWAV_DEVICE_SCALARS) {
   const Problem problem = make_problem(11, 23, 7, 2, 6);
   const PrototypeBank<Scalar> bank(converted<Scalar>(problem.c));
   RowMatrix<Scalar> wide = RowMatrix<Scalar>::Constant(22, 10, std::numeric_limits<Scalar>::quiet_NaN());
@@ -187,8 +185,8 @@ TEST_CASE_TEMPLATE("strided embeddings give what packed ones give", Scalar, floa
   }
 }
 
-TEST_CASE_TEMPLATE("the thread count changes nothing beyond rounding, and the same count nothing at all", Scalar, float,
-                   double, Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("the thread count changes nothing beyond rounding, and the same count nothing at all", Scalar,
+                   SWAV_DEVICE_SCALARS) {
   const Problem problem = rounded<Scalar>(make_problem(101, 300, 16, 3, 7));
   const SwappedPredictionOptions options;
   const SwappedPredictionStep<double, EigenDevice> wanted = reference(problem, options);
@@ -227,7 +225,7 @@ TEST_CASE("permuted samples and prototypes permute the gradients") {
   CHECK(found.prototypes_used == step.prototypes_used);
 }
 
-TEST_CASE_TEMPLATE("extreme but finite input gives finite results", Scalar, float, double) {
+TEST_CASE_TEMPLATE("extreme but finite input gives finite results", Scalar, SWAV_WIDE_SCALARS) {
   const double top = std::sqrt(static_cast<double>(std::numeric_limits<Scalar>::max()));
   const Problem problem = rounded<Scalar>(make_problem(6, 10, 5, 2, 10));
   const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, {});
@@ -272,8 +270,7 @@ TEST_CASE("collapsed embeddings give ln K, and one prototype gives 0") {
   CHECK(step.prototypes_used == 1);
 }
 
-TEST_CASE_TEMPLATE("bad input is a named error and leaves the step as it was", Scalar, float, double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("bad input is a named error and leaves the step as it was", Scalar, SWAV_DEVICE_SCALARS) {
   const double infinity = std::numeric_limits<double>::infinity();
   const Problem problem = make_problem(6, 8, 5, 3, 12);
   const RowMatrix<Scalar> z = converted<Scalar>(problem.z);
@@ -331,7 +328,7 @@ TEST_CASE("bad options are named errors") {
 }
 
 #ifdef SWAV_TEST_ONEDNN
-TEST_CASE_TEMPLATE("oneDNN's products give what Eigen's give", Scalar, float, double, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("oneDNN's products give what Eigen's give", Scalar, SWAV_DEVICE_SCALARS) {
   using Device = swav::BasicEigenDevice<swav::OneDnnProduct>;
   for (const auto [samples, prototypes, dimension] :
        {std::array<Index, 3>{33, 70, 13}, std::array<Index, 3>{1, 5, 3}, std::array<Index, 3>{70, 1000, 128}}) {

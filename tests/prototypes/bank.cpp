@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "problems.hpp"
+#include "scalars.hpp"
 
 namespace {
 
@@ -30,8 +31,7 @@ double largest_length_error(const RowMatrix<double>& weights) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a new bank has unit rows of uniform entries", Scalar, float, double, long double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("a new bank has unit rows of uniform entries", Scalar, SWAV_SCALARS) {
   const PrototypeBank<Scalar> bank(300, 128, 5);
   CHECK(bank.prototypes() == 300);
   CHECK(bank.dimension() == 128);
@@ -48,8 +48,7 @@ TEST_CASE_TEMPLATE("a new bank has unit rows of uniform entries", Scalar, float,
   CHECK((weights * weights.transpose()).triangularView<Eigen::StrictlyUpper>().toDenseMatrix().maxCoeff() <= 0.6);
 }
 
-TEST_CASE_TEMPLATE("a seed fixes the bank, at any thread count, and seeds differ", Scalar, float, double,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("a seed fixes the bank, at any thread count, and seeds differ", Scalar, SWAV_DEVICE_SCALARS) {
   const RowMatrix<double> weights = weights_of(PrototypeBank<Scalar>(40, 16, 5));
   CHECK(identical(weights_of(PrototypeBank<Scalar>(40, 16, 5, test_device(1))), weights));
   CHECK(identical(weights_of(PrototypeBank<Scalar>(40, 16, 5, test_device(3))), weights));
@@ -59,8 +58,7 @@ TEST_CASE_TEMPLATE("a seed fixes the bank, at any thread count, and seeds differ
   CHECK(identical(RowMatrix<double>(more.topRows(40)), weights));
 }
 
-TEST_CASE_TEMPLATE("normalize gives unit rows of the same direction", Scalar, float, double, long double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("normalize gives unit rows of the same direction", Scalar, SWAV_SCALARS) {
   Generator generator(1);
   PrototypeBank<Scalar> bank(17, 9, 5);
   RowMatrix<double> wanted = rounded<Scalar>(3.0 * normal_matrix(17, 9, generator));
@@ -76,7 +74,7 @@ TEST_CASE_TEMPLATE("normalize gives unit rows of the same direction", Scalar, fl
   CHECK(largest_difference(weights_of(bank), once) <= bound);
 }
 
-TEST_CASE_TEMPLATE("rows of any finite length are normalised, and a row of zeros stays", Scalar, float, double) {
+TEST_CASE_TEMPLATE("rows of any finite length are normalised, and a row of zeros stays", Scalar, SWAV_WIDE_SCALARS) {
   const auto high = std::numeric_limits<Scalar>::max() / 4, low = std::numeric_limits<Scalar>::denorm_min() * 8;
   const RowMatrix<Scalar> weights{{high, -high, high, high}, {low, low, -low, low}, {0, 0, 0, 0}, {0, 3, 0, -4}};
   PrototypeBank<Scalar> bank(weights);

@@ -13,6 +13,7 @@
 #include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
+#include "scalars.hpp"
 #include "tolerance.hpp"
 
 namespace {
@@ -43,7 +44,7 @@ double largest_row_sum_error(const RowMatrix<Scalar>& codes) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("codes equal the release's algorithm", Scalar, float, double, long double) {
+TEST_CASE_TEMPLATE("codes equal the release's algorithm", Scalar, SWAV_PRECISE_SCALARS) {
   for (const std::string name : {"random", "clustered", "shapes", "extreme"}) {
     const GoldenArrays golden = load_golden("sinkhorn_" + name + ".bin");
     int cases = 0;
@@ -65,8 +66,7 @@ TEST_CASE_TEMPLATE("codes equal the release's algorithm", Scalar, float, double,
   }
 }
 
-TEST_CASE_TEMPLATE("codes of batches of 1024 choose the prototypes that double chooses", Scalar, float, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("codes of batches of 1024 choose the prototypes that double chooses", Scalar, SWAV_ROUNDED_SCALARS) {
   // What the kernel's storage costs (bfloat16: 8e-4; a half never stores it), and half an ulp below 1 for the code's
   // own.
   constexpr bool kernel_rounded = swav::ScalarTraits<Scalar>::stores_kernel && sizeof(Scalar) == 2;
@@ -92,7 +92,7 @@ TEST_CASE_TEMPLATE("codes of batches of 1024 choose the prototypes that double c
   CHECK(changed <= (kernel_rounded ? 8 : 0));
 }
 
-TEST_CASE_TEMPLATE("scaling and log domains agree", Scalar, float, double, long double, Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("scaling and log domains agree", Scalar, SWAV_SCALARS) {
   Generator generator(9);
   const RowMatrix<Scalar> scores = converted<Scalar>(clustered_scores(50, 37, generator));
   for (const int iterations : {1, 3, 10}) {
@@ -104,8 +104,7 @@ TEST_CASE_TEMPLATE("scaling and log domains agree", Scalar, float, double, long 
   }
 }
 
-TEST_CASE_TEMPLATE("codes in place and through strided views", Scalar, float, double, long double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("codes in place and through strided views", Scalar, SWAV_SCALARS) {
   Generator generator(10);
   const Index rows = 21, cols = 13, stride = 17;
   const RowMatrix<Scalar> scores = converted<Scalar>(random_scores(rows, cols, generator));
@@ -138,8 +137,7 @@ TEST_CASE_TEMPLATE("codes in place and through strided views", Scalar, float, do
   }
 }
 
-TEST_CASE_TEMPLATE("codes do not depend on the thread count beyond rounding", Scalar, float, double, long double,
-                   Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("codes do not depend on the thread count beyond rounding", Scalar, SWAV_SCALARS) {
   Generator generator(11);
   const RowMatrix<Scalar> scores = converted<Scalar>(clustered_scores(301, 70, generator));
   for (const double epsilon : {0.05, 1e-4}) {
@@ -157,8 +155,7 @@ TEST_CASE_TEMPLATE("codes do not depend on the thread count beyond rounding", Sc
   }
 }
 
-TEST_CASE_TEMPLATE("a solver used for one shape serves any other", Scalar, float, double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("a solver used for one shape serves any other", Scalar, SWAV_DEVICE_SCALARS) {
   Generator generator(12);
   Sinkhorn<Scalar> used;
   for (const auto& [rows, cols] : {std::pair<Index, Index>{5, 40}, {40, 5}, {1, 1}, {64, 64}, {3, 2}}) {
@@ -167,8 +164,8 @@ TEST_CASE_TEMPLATE("a solver used for one shape serves any other", Scalar, float
   }
 }
 
-TEST_CASE_TEMPLATE("a shift of all scores changes nothing, and equal scores give uniform codes", Scalar, float, double,
-                   long double) {
+TEST_CASE_TEMPLATE("a shift of all scores changes nothing, and equal scores give uniform codes", Scalar,
+                   SWAV_PRECISE_SCALARS) {
   Generator generator(13);
   const RowMatrix<double> scores = rounded<float>(random_scores(20, 11, generator));
   const RowMatrix<double> shifted = (scores.array() + 4.0).matrix();
@@ -189,8 +186,7 @@ TEST_CASE("codes are equipartitioned at convergence") {
   }
 }
 
-TEST_CASE_TEMPLATE("finite scores never give a NaN, whatever their scale and epsilon", Scalar, float, double,
-                   long double, Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("finite scores never give a NaN, whatever their scale and epsilon", Scalar, SWAV_SCALARS) {
   Generator generator(15);
   std::uniform_real_distribution<double> scale_exponent(-30, 30), epsilon_exponent(-6, 3);
   std::uniform_int_distribution<Index> size(1, 9);
@@ -225,8 +221,7 @@ TEST_CASE_TEMPLATE("finite scores never give a NaN, whatever their scale and eps
       }
 }
 
-TEST_CASE_TEMPLATE("bad scores and shapes are named errors and leave the output as it was", Scalar, float, double,
-                   long double, Eigen::half, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("bad scores and shapes are named errors and leave the output as it was", Scalar, SWAV_SCALARS) {
   const double infinity = std::numeric_limits<double>::infinity();
   Generator generator(16);
   const RowMatrix<Scalar> good = converted<Scalar>(random_scores(9, 6, generator));
@@ -291,8 +286,7 @@ TEST_CASE("bad options are named errors") {
   CHECK_THROWS_WITH_AS(run({.max_iterations = -7}), doctest::Contains("-7"), swav::InvalidInput);
 }
 
-TEST_CASE_TEMPLATE("codes_into allocates nothing after the first call", Scalar, float, double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("codes_into allocates nothing after the first call", Scalar, SWAV_DEVICE_SCALARS) {
   Generator generator(17);
   const RowMatrix<Scalar> scores = converted<Scalar>(random_scores(70, 33, generator));
   RowMatrix<Scalar> out(70, 33);

@@ -7,6 +7,7 @@
 
 #include "devices.hpp"
 #include "problems.hpp"
+#include "scalars.hpp"
 #include "tolerance.hpp"
 
 using swav::Index;
@@ -15,7 +16,7 @@ using swav::MatrixView;
 using swav::RowMatrix;
 using namespace swav::test;
 
-TEST_CASE_TEMPLATE("hard codes are one-hot where the soft ones are largest", Scalar, float, double, Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("hard codes are one-hot where the soft ones are largest", Scalar, SWAV_DEVICE_SCALARS) {
   Generator generator(20);
   const RowMatrix<Scalar> scores = converted<Scalar>(random_scores(40, 133, generator));
   for (const double epsilon : {0.05, 1e-4}) {  // the scaling and the log domain
@@ -31,8 +32,7 @@ TEST_CASE_TEMPLATE("hard codes are one-hot where the soft ones are largest", Sca
   }
 }
 
-TEST_CASE_TEMPLATE("codes of the last rows are the last rows of all codes", Scalar, float, double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("codes of the last rows are the last rows of all codes", Scalar, SWAV_DEVICE_SCALARS) {
   Generator generator(21);
   const RowMatrix<Scalar> scores = converted<Scalar>(random_scores(37, 20, generator));
   for (const double epsilon : {0.05, 1e-4}) {
@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("codes of the last rows are the last rows of all codes", Scal
   }
 }
 
-TEST_CASE_TEMPLATE("at convergence each prototype has its share of the samples", Scalar, float, double, long double) {
+TEST_CASE_TEMPLATE("at convergence each prototype has its share of the samples", Scalar, SWAV_PRECISE_SCALARS) {
   Generator generator(22);
   const Index samples = 50, prototypes = 6;
   const RowMatrix<Scalar> scores = converted<Scalar>(random_scores(samples, prototypes, generator));

@@ -10,6 +10,7 @@
 
 #include "golden.hpp"
 #include "problems.hpp"
+#include "scalars.hpp"
 #include "swav/sinkhorn/sinkhorn.hpp"
 
 namespace {
@@ -96,7 +97,7 @@ TEST_CASE("the documentation's calls on points are right") {
   CHECK(value == doctest::Approx(r.dual_cost - (s.xx.dual_cost + s.yy.dual_cost) / 2));
 }
 
-TEST_CASE_TEMPLATE("the entropic map is the plan's barycentres at its own points", Scalar, float, double) {
+TEST_CASE_TEMPLATE("the entropic map is the plan's barycentres at its own points", Scalar, SWAV_WIDE_SCALARS) {
   Generator generator(82);
   const RowMatrix<Scalar> x = converted<Scalar>(normal_matrix(60, 3, generator)),
                           y = converted<Scalar>(normal_matrix(45, 3, generator));

@@ -15,6 +15,7 @@
 #include "devices.hpp"
 #include "golden.hpp"
 #include "problems.hpp"
+#include "scalars.hpp"
 #include "transport_checks.hpp"
 
 namespace {
@@ -100,8 +101,7 @@ TEST_CASE("plans equal POT's and OTT's") {
   }
 }
 
-TEST_CASE_TEMPLATE("every scalar solves to its default tolerance", Scalar, float, double, long double, Eigen::half,
-                   Eigen::bfloat16) {
+TEST_CASE_TEMPLATE("every scalar solves to its default tolerance", Scalar, SWAV_SCALARS) {
   Generator generator(30);
   const RowMatrix<Scalar> cost = converted<Scalar>(random_problem(33, 21, generator).cost);
   const auto r = Sinkhorn<Scalar>{{.epsilon = 0.05}}.solve(cost);

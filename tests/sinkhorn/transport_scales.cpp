@@ -27,7 +27,7 @@ using Masses = std::vector<double>;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr Index n = 12;
 
-RowMatrix<double> random_cost(int seed) {
+RowMatrix<double> random_cost(unsigned seed) {
   Generator generator(seed);
   return normal_matrix(n, n, generator).cwiseAbs();
 }

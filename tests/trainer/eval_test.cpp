@@ -9,6 +9,8 @@
 #include <sstream>
 
 #include "eval/command_line.hpp"
+#include "eval/json_lines.hpp"
+#include "eval/session.hpp"
 #include "eval/softmax_layer.hpp"
 #include "eval/subset.hpp"
 #include "export/torchvision.hpp"
@@ -49,8 +51,7 @@ class TinyRun {
     std::vector<const char*> pointers;
     for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
     const EvalCommandLine line = parse_eval_command_line(static_cast<int>(pointers.size()), pointers.data());
-    Session session(line.session);
-    line.run(session);
+    line.run();
     std::vector<nlohmann::json> lines;
     std::istringstream text(std::filesystem::exists(json) ? read_text(json) : "");
     for (std::string one; std::getline(text, one);) lines.push_back(nlohmann::json::parse(one));
@@ -272,6 +273,44 @@ TEST_CASE(
   CHECK(scratch.at(0).at("from_scratch") == true);
   CHECK(has(scratch.at(0).at("protocol"), "trained from scratch"));
   CHECK(scratch.at(0).at("training_loss") != curve[1].at("training_loss"));
+}
+
+TEST_CASE("compare puts runs, what they differ in, and the curves of finetune on one page") {
+  const TinyRun run;
+  TrainOptions other = tiny_options(run.path("data"), run.path("other"));
+  other.epochs = 1;
+  other.prototypes = 11;
+  REQUIRE(run_training(other) == 0);
+  const std::string results = run.path("curve.jsonl"), page = run.path("page.html");
+  append_json_line(results, {{"command", "knn"}, {"checkpoint", "x"}});
+  for (const double labels : {0.01, 0.1})
+    for (const double accuracy : {0.25, 0.35})  // two seeds
+      append_json_line(results, {{"command", "finetune"},
+                                 {"checkpoint", run.path("run/checkpoint.safetensors")},
+                                 {"from_scratch", labels > 0.05},
+                                 {"labels", labels},
+                                 {"accuracy", accuracy}});
+  const auto compare = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"swav-eval", "compare"});
+    std::vector<const char*> pointers;
+    for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
+    parse_eval_command_line(static_cast<int>(pointers.size()), pointers.data()).run();
+  };
+  compare({run.path("run"), run.path("other/"), "--results", results, "--output", page});
+  const std::string html = read_text(page);
+  CHECK(has(html, "<td>run</td>"));
+  CHECK(has(html, "<td>other</td>"));
+  CHECK(has(html, "--prototypes 11"));
+  CHECK(!has(html, "--batch-size"));  // which is the same
+  CHECK(has(html, "<td>run, from scratch</td><td>-</td><td>30.00 %</td>"));
+  CHECK(has(html, "aria-label=\"Accuracy by share of the labels\""));
+
+  CHECK_THROWS_AS(compare({run.path("none"), "--output", page}), FileError);
+  CHECK_THROWS_WITH_AS(compare(std::vector<std::string>(9, run.path("run"))), "compare: 9 runs found, 1 to 8 wanted",
+                       InvalidInput);
+  write_bytes(run.path("torn.jsonl"), {'{', '"'});
+  CHECK_THROWS_WITH_AS(compare({run.path("run"), "--results", run.path("torn.jsonl"), "--output", page}),
+                       doctest::Contains("line 1 is no result of swav-eval"), FileError);
 }
 
 TEST_CASE("swav-eval refuses by name what it cannot do") {

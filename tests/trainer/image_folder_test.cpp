@@ -17,16 +17,6 @@ namespace fs = std::filesystem;
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-// What the FileError says that loading gives; "" when it gives none.
-std::string failure(const fs::path& folder) {
-  try {
-    (void)load_image_folder(folder, {});
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "";
-}
-
 }  // namespace
 
 TEST_CASE("class folders: every image in the order of the names, in RGB and its own size, with its class") {
@@ -89,22 +79,22 @@ TEST_CASE("images without classes, a part of its own for learning, test in place
 
 TEST_CASE("folders that are no data set are told by name") {
   const TemporaryFolder folder;
-  CHECK(has(failure(folder / "nowhere"), "nowhere: no such folder"));
-  CHECK(has(failure(folder.path()), "no images in it"));
+  CHECK(has(load_failure(folder / "nowhere"), "nowhere: no such folder"));
+  CHECK(has(load_failure(folder.path()), "no images in it"));
   CHECK_THROWS_AS((void)load_dataset("imagefolder", ""), InvalidInput);
   write_class_folders(folder / "val", 2, 2);
-  CHECK(has(failure(folder.path()), "val found without train"));
+  CHECK(has(load_failure(folder.path()), "val found without train"));
   write_class_folders(folder / "train", 1, 1);
-  CHECK(has(failure(folder.path()), "val: class b found"));
+  CHECK(has(load_failure(folder.path()), "val: class b found"));
   fs::create_directories(folder / "train" / "b");
-  CHECK(has(failure(folder.path()), "train/b: no images in it"));
+  CHECK(has(load_failure(folder.path()), "train/b: no images in it"));
   write_bytes(folder / "train" / "b" / "x.png", small_file(1, 1));
-  CHECK(failure(folder.path()) == "");
+  CHECK(load_failure(folder.path()) == "");
   write_bytes(folder / "train" / "x.png", small_file(1, 1));
-  CHECK(has(failure(folder.path()), "train: more than one kind"));
+  CHECK(has(load_failure(folder.path()), "train: more than one kind"));
   fs::remove(folder / "train" / "x.png");
   write_bytes(folder / "train" / "b" / "x.tar", {1});  // beside images of a class it is of no interest
-  CHECK(failure(folder.path()) == "");
+  CHECK(load_failure(folder.path()) == "");
 }
 
 TEST_CASE("a link to a folder above it is refused, however deep; other links and deep folders are followed") {
@@ -121,12 +111,12 @@ TEST_CASE("a link to a folder above it is refused, however deep; other links and
   CHECK(data.training->labels == std::vector<int>{0, 0, 1});
   for (const fs::path& above : {deep, folder / "data" / "a" / "d", folder / "data", folder.path()}) {
     fs::create_directory_symlink(above, deep / "up");
-    const std::string message = failure(folder / "data");
+    const std::string message = load_failure(folder / "data");
     CHECK_MESSAGE(has(message, "/up: a link to "), message);
     fs::remove(deep / "up");
   }
   fs::create_directory_symlink(folder / "data", folder / "elsewhere" / "back");
-  CHECK(has(failure(folder / "data"), "/link/back: a link to "));
+  CHECK(has(load_failure(folder / "data"), "/link/back: a link to "));
 }
 
 TEST_CASE("parts under other names than those understood are refused, so that nobody trains on held-out images") {
@@ -168,7 +158,7 @@ TEST_CASE("parts under other names than those understood are refused, so that no
         else
           write_class_folders(where / name, 2, 2);
       }
-      const std::string message = failure(folder / "data");
+      const std::string message = load_failure(folder / "data");
       if (*inside == '\0')
         CHECK_MESSAGE((*layout.message == '\0' ? message.empty() : has(message, layout.message)), message);
       if (*inside != '\0' && has(layout.message, " and "))

@@ -36,15 +36,6 @@ std::string tar_failure(const fs::path& path, const Bytes& bytes) {
   return "";
 }
 
-std::string load_failure(const fs::path& folder) {
-  try {
-    (void)load_image_folder(folder, {});
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "";
-}
-
 }  // namespace
 
 TEST_CASE("tar shards give what loose files give, bit for bit, with long names of both kinds") {

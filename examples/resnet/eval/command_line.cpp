@@ -2,17 +2,41 @@
 #include "eval/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <memory>
 
 #include "eval/embed.hpp"
 #include "eval/finetune.hpp"
 #include "eval/frozen.hpp"
+#include "eval/session.hpp"
+#include "report/comparison.hpp"
 #include "swav/core/error.hpp"
+#include "train/safe_text.hpp"
 
 namespace swav::resnet {
 namespace {
 
 const std::vector<std::string> part_names{"training", "test", "unlabeled"};
+
+struct Made {
+  EvalCommandLine line;
+  std::shared_ptr<SessionOptions> session = std::make_shared<SessionOptions>();
+
+  /// What the command line asks for, where its command is this one: `evaluate` on a session, with options that
+  /// `prepare` may have finished.
+  template <class Command>
+  void on(
+      CLI::App& command, std::shared_ptr<Command> options, void (*evaluate)(Session&, const Command&),
+      std::function<void()> prepare = [] {}) {
+    command.callback([this, options, evaluate, prepare] {
+      prepare();
+      line.run = [session = session, options, evaluate] {
+        Session opened(*session);
+        evaluate(opened, *options);
+      };
+    });
+  }
+};
 
 void add_session(CLI::App& app, SessionOptions& o) {
   app.add_option("CHECKPOINT", o.checkpoint,
@@ -40,25 +64,25 @@ void add_session(CLI::App& app, SessionOptions& o) {
   app.add_option("--json", o.json, "Append the results to this file, a JSON line each")->group("Run");
 }
 
-CLI::App& add_command(CLI::App& app, const char* name, const char* help, SessionOptions& session) {
+CLI::App& add_command(CLI::App& app, const char* name, const char* help, Made& made) {
   CLI::App& command = *app.add_subcommand(name, help);
   command.get_formatter()->column_width(34);
-  add_session(command, session);
+  add_session(command, *made.session);
   return command;
 }
 
-void add_knn(CLI::App& app, EvalCommandLine& line) {
+void add_knn(CLI::App& app, Made& made) {
   auto o = std::make_shared<KnnCommand>();
-  CLI::App& command = add_command(app, "knn", "Weighted k-NN accuracy of frozen features", line.session);
+  CLI::App& command = add_command(app, "knn", "Weighted k-NN accuracy of frozen features", made);
   command.add_option("--neighbors", o->neighbors, "Neighbours that vote, one number or several")->capture_default_str();
   command.add_option("--temperature", o->temperature, "A vote weighs exp(cosine / temperature)")->capture_default_str();
-  command.callback([o, &line] { line.run = [o](Session& session) { run_knn(session, *o); }; });
+  made.on(command, o, run_knn);
 }
 
-void add_linear(CLI::App& app, EvalCommandLine& line) {
+void add_linear(CLI::App& app, Made& made) {
   auto o = std::make_shared<LinearCommand>();
   auto solver = std::make_shared<std::string>("lbfgs");
-  CLI::App& command = add_command(app, "linear", "Accuracy of a linear classifier on frozen features", line.session);
+  CLI::App& command = add_command(app, "linear", "Accuracy of a linear classifier on frozen features", made);
   LinearProbeOptions& probe = o->probe;
   command.add_option("--solver", *solver, "lbfgs: to the optimum; sgd: as the SwAV release")
       ->check(CLI::IsMember({"lbfgs", "sgd"}))
@@ -75,37 +99,35 @@ void add_linear(CLI::App& app, EvalCommandLine& line) {
   command.add_option("--lr", probe.sgd.learning_rate, "Of sgd")->capture_default_str();
   command.add_option("--seed", probe.seed, "Of sgd's start and order")->capture_default_str();
   command.add_option("--save", o->save, "Safetensors file for the layer, which swav-export --fc takes");
-  command.callback([o, solver, decay, &line] {
+  made.on(command, o, run_linear, [o, solver, decay] {
     if (*solver == "sgd") o->probe.solver = ProbeSolver::sgd;
     if (decay->count() > 0) o->probe.sgd.weight_decay = o->probe.lbfgs.weight_decay;
-    line.run = [o](Session& session) { run_linear(session, *o); };
   });
 }
 
-void add_cluster(CLI::App& app, EvalCommandLine& line) {
+void add_cluster(CLI::App& app, Made& made) {
   auto o = std::make_shared<ClusterCommand>();
-  CLI::App& command =
-      add_command(app, "cluster",
-                  "Agreement of clusters (k-means; prototypes) with classes: NMI, ARI, accuracy, purity", line.session);
+  CLI::App& command = add_command(
+      app, "cluster", "Agreement of clusters (k-means; prototypes) with classes: NMI, ARI, accuracy, purity", made);
   command.add_option("--part", o->part, "Images to cluster")->check(CLI::IsMember(part_names))->capture_default_str();
   command.add_option("--clusters", o->clusters, "Of k-means (0: as many as there are classes)")->capture_default_str();
   command.add_option("--seed", o->seed, "Of k-means")->capture_default_str();
-  command.callback([o, &line] { line.run = [o](Session& session) { run_cluster(session, *o); }; });
+  made.on(command, o, run_cluster);
 }
 
-void add_embed(CLI::App& app, EvalCommandLine& line) {
+void add_embed(CLI::App& app, Made& made) {
   auto o = std::make_shared<EmbedCommand>();
-  CLI::App& command = add_command(app, "embed", "Writes features to a file", line.session);
+  CLI::App& command = add_command(app, "embed", "Writes features to a file", made);
   command.add_option("OUTPUT", o->output, "NAME.safetensors, or NAME.npy (labels go to NAME.labels.npy)")->required();
   command.add_option("--part", o->part, "Images to embed")->check(CLI::IsMember(part_names))->capture_default_str();
   command.add_flag("--projection", o->projection, "The projection head's unit outputs, not the backbone's features");
-  command.callback([o, &line] { line.run = [o](Session& session) { run_embed(session, *o); }; });
+  made.on(command, o, run_embed);
 }
 
-void add_finetune(CLI::App& app, EvalCommandLine& line) {
+void add_finetune(CLI::App& app, Made& made) {
   auto o = std::make_shared<FinetuneCommand>();
   CLI::App& command =
-      add_command(app, "finetune", "Accuracy of the whole network trained with a share of the labels", line.session);
+      add_command(app, "finetune", "Accuracy of the whole network trained with a share of the labels", made);
   command.add_option("--labels", o->shares, "Share of each class's labels, one number or several")
       ->capture_default_str();
   command.add_flag("--from-scratch", o->from_scratch, "Start from random weights, for comparison");
@@ -120,28 +142,48 @@ void add_finetune(CLI::App& app, EvalCommandLine& line) {
   command.add_option("--seed", o->seed, "Of the choice of labels, order, crops and random weights")
       ->capture_default_str();
   command.add_option("--save", o->save, "Safetensors file for the last network, which swav-export takes");
-  command.callback([o, &line] { line.run = [o](Session& session) { run_finetune(session, *o); }; });
+  made.on(command, o, run_finetune);
+}
+
+void add_compare(CLI::App& app, Made& made) {
+  struct Compare {
+    std::vector<std::string> runs, results;
+    std::string output = "compare.html";
+  };
+  auto o = std::make_shared<Compare>();
+  CLI::App& command = *app.add_subcommand("compare", "Several runs on one page, with curves of finetune's results");
+  command.get_formatter()->column_width(34);
+  command.add_option("RUN", o->runs, "Runs' folders")->required();
+  command.add_option("--results", o->results, "Files that --json of finetune made");
+  command.add_option("--output", o->output, "The page, an HTML file")->capture_default_str();
+  command.callback([o, &made] {
+    made.line.run = [o] {
+      write_comparison(o->output, o->runs, o->results);
+      std::printf("comparison: %s\n", printable(o->output).c_str());
+    };
+  });
 }
 
 }  // namespace
 
 EvalCommandLine parse_eval_command_line(int count, const char* const* arguments) {
-  EvalCommandLine line;
+  Made made;
   CLI::App app("What a checkpoint's features are worth on a data set.", "swav-eval");
   app.require_subcommand(1);
-  add_knn(app, line);
-  add_linear(app, line);
-  add_cluster(app, line);
-  add_embed(app, line);
-  add_finetune(app, line);
+  add_knn(app, made);
+  add_linear(app, made);
+  add_cluster(app, made);
+  add_embed(app, made);
+  add_finetune(app, made);
+  add_compare(app, made);
   try {
     app.parse(count, arguments);
   } catch (const CLI::CallForHelp&) {
-    line.help = app.help();
+    made.line.help = app.help();
   } catch (const CLI::ParseError& error) {
     throw InvalidInput(error.what());
   }
-  return line;
+  return std::move(made.line);
 }
 
 }  // namespace swav::resnet

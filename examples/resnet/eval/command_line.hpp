@@ -4,13 +4,10 @@
 #include <functional>
 #include <string>
 
-#include "eval/session.hpp"
-
 namespace swav::resnet {
 
 struct EvalCommandLine {
-  SessionOptions session = {};
-  std::function<void(Session&)> run = {};
+  std::function<void()> run = {};
   std::string help = {};  ///< not empty: print it and do nothing else
 };
 

@@ -14,8 +14,7 @@ int main(int count, char** arguments) {
       std::fputs(line.help.c_str(), stdout);
       return 0;
     }
-    swav::resnet::Session session(line.session);
-    line.run(session);
+    line.run();
     return 0;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "swav-eval: error: out of memory; lower --size or --batch-size\n");

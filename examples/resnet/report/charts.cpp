@@ -39,6 +39,9 @@ struct Axis {
 
 Axis empty_axis() { return {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}; }
 
+// What stands below the axis of x: nothing, round numbers, or the powers of ten whose logarithms x are.
+enum class Ticks { none, numbers, powers };
+
 class Canvas {
  public:
   Canvas(const std::string& title, double width, double height, Axis x, Axis y)
@@ -62,13 +65,16 @@ class Canvas {
         "\" text-anchor=\"" + anchor + "\">" + escape_html(content) + "</text>");
   }
 
-  void grid(const std::string& x_label, bool x_ticks) {
+  void grid(const std::string& x_label, Ticks ticks) {
     const double y_step = round_step(y_.high - y_.low, 5);
     for (double v = std::ceil(y_.low / y_step - 1e-9) * y_step; v <= y_.high + 1e-9 * y_step; v += y_step) {
       horizontal(v, "grid");
       text(left_margin - 8, y(v) + 4, "end", short_number(std::abs(v) < 1e-9 * y_step ? 0 : v));
     }
-    if (x_ticks) {
+    if (ticks == Ticks::powers)
+      for (double v = std::ceil(x_.low - 1e-9); v <= x_.high + 1e-9; ++v)
+        text(x(v), height_ - bottom_margin + 17, "middle", short_number(std::pow(10, v)) + " %");
+    if (ticks == Ticks::numbers) {
       const double x_step = round_step(x_.high - x_.low, 8);
       for (double v = std::ceil(x_.low / x_step - 1e-9) * x_step; v <= x_.high + 1e-9 * x_step; v += x_step)
         text(x(v), height_ - bottom_margin + 17, "middle", short_number(v));
@@ -170,7 +176,11 @@ std::string short_number(double value) {
   return text;
 }
 
-std::string line_chart(const LineChart& chart) {
+std::string line_chart(const LineChart& given) {
+  LineChart chart = given;
+  if (chart.log_x)
+    for (Series& series : chart.series)
+      for (Point& p : series.points) p.x = std::log10(p.x);
   Axis x = empty_axis(), y = empty_axis();
   for (const Series& series : chart.series)
     for (const Point& p : series.points) {
@@ -186,7 +196,7 @@ std::string line_chart(const LineChart& chart) {
   if (!chart.from_zero) y.low -= room;
 
   Canvas canvas(chart.title, half_page, chart.height, x, y);
-  canvas.grid(chart.x_label, true);
+  canvas.grid(chart.x_label, chart.log_x ? Ticks::powers : Ticks::numbers);
   for (const Series& series : chart.series) draw(canvas, series);
   for (const ReferenceLine& line : chart.references) canvas.reference(line);
   return legend(chart.series) + canvas.finish();
@@ -201,7 +211,7 @@ std::string bar_chart(const BarChart& chart) {
   y.high = y.high > 0 ? 1.06 * y.high : 1;
 
   Canvas canvas(chart.title, whole_page, bar_height, {0, count}, y);
-  canvas.grid(chart.x_label, false);
+  canvas.grid(chart.x_label, Ticks::none);
   const double width = std::max(0.5, (canvas.x(1) - canvas.x(0)) * 0.86);
   for (std::size_t i = 0; i < chart.bars.size(); ++i) {
     const double top = canvas.y(chart.bars[i]);

@@ -13,7 +13,7 @@ struct Point {
 
 struct Series {
   std::string label;
-  std::string css_class;      // "a", "b": the page's colours
+  std::string css_class;      // "a" to "h": the page's colours
   std::vector<Point> points;  // ascending x
   bool markers = false;
 };
@@ -29,6 +29,7 @@ struct LineChart {
   std::vector<Series> series;
   std::vector<ReferenceLine> references = {};
   bool from_zero = false;
+  bool log_x = false;  // x > 0, told in %
   double height = 220;
 };
 

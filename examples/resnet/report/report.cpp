@@ -10,8 +10,8 @@
 
 #include "report/charts.hpp"
 #include "report/gallery.hpp"
+#include "report/page.hpp"
 #include "report/prototypes.hpp"
-#include "report/style.hpp"
 #include "swav/io/atomic_file.hpp"
 #include "train/progress.hpp"
 
@@ -20,11 +20,6 @@ namespace {
 
 std::string tile(const std::string& value, const std::string& label) {
   return "<div class=\"tile\"><b>" + escape_html(value) + "</b><span>" + escape_html(label) + "</span></div>\n";
-}
-
-std::string section(const std::string& title, const std::string& note, const std::string& body, bool wide = false) {
-  return std::string("<section") + (wide ? " class=\"wide\"" : "") + "><h2>" + escape_html(title) +
-         "</h2><p class=\"note\">" + escape_html(note) + "</p>\n" + body + "</section>\n";
 }
 
 template <class Value>
@@ -84,19 +79,19 @@ std::string charts(const ReportInput& in) {
   const Index per_epoch = in.learner.steps_per_epoch();
   const double ln_k = mean_ln_k(in.options);
   const MetricsHistory& history = in.history;
-  std::string html = section(
+  std::string html = report_section(
       "Loss", "The swapped prediction loss; at ln K the network tells nothing apart.",
       line_chart({.title = "Loss by epoch",
                   .x_label = "epoch",
                   .series = {{"loss", "a", points_of(history, per_epoch, [](const StepRecord& r) { return r.loss; })}},
                   .references = {{ln_k, "ln K = " + short_number(ln_k)}}}));
   if (!history.evaluations.empty())
-    html +=
-        section("Accuracy",
-                "Of the frozen network: " +
-                    evaluation_protocol(in.data, evaluation_size(in.data, in.options), image_counts(in.features)) + ".",
-                accuracy_body(history, per_epoch));
-  html += section(
+    html += report_section(
+        "Accuracy",
+        "Of the frozen network: " +
+            evaluation_protocol(in.data, evaluation_size(in.data, in.options), image_counts(in.features)) + ".",
+        accuracy_body(history, per_epoch));
+  html += report_section(
       "Prototypes used", "Distinct prototypes among the codes of one batch.",
       line_chart({.title = "Prototypes used by epoch",
                   .x_label = "epoch",
@@ -105,7 +100,7 @@ std::string charts(const ReportInput& in) {
                                         [](const StepRecord& r) { return static_cast<double>(r.prototypes_used); })}},
                   .from_zero = true,
                   .height = 170}));
-  html += section(
+  html += report_section(
       "Spread of the embeddings", "1: they fill the sphere; 0: all images map to one point.",
       line_chart({.title = "Spread by epoch",
                   .x_label = "epoch",
@@ -113,16 +108,17 @@ std::string charts(const ReportInput& in) {
                               points_of(history, per_epoch, [](const StepRecord& r) { return r.feature_spread; })}},
                   .from_zero = true,
                   .height = 170}));
-  html += section("Waiting for data", "The share of a step's time until its batch of crops was there.",
-                  line_chart({.title = "Waiting for data by epoch",
-                              .x_label = "epoch (share in %)",
-                              .series = {{"waiting", "a",
-                                          points_of(history, per_epoch,
-                                                    [](const StepRecord& r) {
-                                                      return r.seconds > 0 ? 100 * r.data_seconds / r.seconds : 0.0;
-                                                    })}},
-                              .from_zero = true,
-                              .height = 170}));
+  html +=
+      report_section("Waiting for data", "The share of a step's time until its batch of crops was there.",
+                     line_chart({.title = "Waiting for data by epoch",
+                                 .x_label = "epoch (share in %)",
+                                 .series = {{"waiting", "a",
+                                             points_of(history, per_epoch,
+                                                       [](const StepRecord& r) {
+                                                         return r.seconds > 0 ? 100 * r.data_seconds / r.seconds : 0.0;
+                                                       })}},
+                                 .from_zero = true,
+                                 .height = 170}));
   return html;
 }
 
@@ -159,11 +155,7 @@ std::string page(const ReportInput& in) {
   const Index used = std::count_if(uses.begin(), uses.end(), [](const PrototypeUse& use) { return use.images > 0; });
 
   const std::string title = "SwAV on " + in.data.name;
-  std::string html =
-      "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>" +
-      escape_html(title) + "</title>\n<style>" + report_style + "</style></head>\n<body><main>\n";
+  std::string html = report_head(title);
   html += "<h1>" + escape_html(title) + "</h1>\n<p class=\"lead\">" + std::to_string(in.data.pretraining().count()) +
           " images, learned without labels in " + std::to_string(in.learner.steps_done()) + " steps of " +
           std::to_string(step_images(in.options)) + " images, preset " + escape_html(in.options.preset) + ", seed " +
@@ -172,17 +164,18 @@ std::string page(const ReportInput& in) {
   for (const WarningRecord& warning : in.history.warnings)
     html += "<p class=\"warning\">Epoch " + std::to_string(warning.epoch) + ": " + escape_html(warning.text) + "</p>\n";
   html += "<div class=\"columns\">\n" + charts(in);
-  html += section("Images of each prototype", "Training images by their nearest prototype after training.",
-                  usage_body(embeddings.rows(), uses), true);
-  html += section("Crops", "Some images and the views that training drew from them in its first epoch.",
-                  crop_gallery(in.data, in.learner.crops(), in.options), true);
-  html += section("Prototypes",
-                  std::string("The training images nearest to some prototypes, from the most used to the least") +
-                      (in.features.training.labels.empty()
-                           ? "."
-                           : ", and the class most of a prototype's images have. Training never saw a class."),
-                  prototype_gallery(in.data, in.features.training.images, uses, shown), true);
-  html += section("Settings", "As swav-train takes them.", settings_body(in.options), true);
+  html += report_section("Images of each prototype", "Training images by their nearest prototype after training.",
+                         usage_body(embeddings.rows(), uses), true);
+  html += report_section("Crops", "Some images and the views that training drew from them in its first epoch.",
+                         crop_gallery(in.data, in.learner.crops(), in.options), true);
+  html +=
+      report_section("Prototypes",
+                     std::string("The training images nearest to some prototypes, from the most used to the least") +
+                         (in.features.training.labels.empty()
+                              ? "."
+                              : ", and the class most of a prototype's images have. Training never saw a class."),
+                     prototype_gallery(in.data, in.features.training.images, uses, shown), true);
+  html += report_section("Settings", "As swav-train takes them.", settings_body(in.options), true);
   return html + "</div>\n</main></body></html>\n";
 }
 
