@@ -28,7 +28,7 @@ export OMP_WAIT_POLICY=passive
 # build PRESET TARGET...
 build() {
   echo "== $1: build"
-  cmake --preset "$1" --log-level=WARNING -DSWAV_TEST_ALL_SCALARS="$([[ $mode == --long ]] && echo ON || echo OFF)"
+  cmake --preset "$1" --log-level=WARNING -DSWAV_TEST_AT_LENGTH="$([[ $mode == --long ]] && echo ON || echo OFF)"
   cmake --build --preset "$1" -j "$jobs" --target "${@:2}"
 }
 # run PRESET [CTEST ARGUMENT...]
