@@ -5,7 +5,8 @@
 #   bash tests/run.sh           as said
 #   bash tests/run.sh --quick   without the sanitizers
 #   bash tests/run.sh --long    all else under AddressSanitizer, too: the trainer, the network, the program, the examples;
-#                               the solver under ThreadSanitizer; every scalar under both; runs killed 50 times each
+#                               the solver under ThreadSanitizer; every scalar under both; runs killed 50 times each; CUDA
+#                               for sm_80, sm_90 and sm_100, where nvcc is
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/packages.sh
@@ -61,5 +62,9 @@ elif [[ $mode == --long ]]; then
   build thread library_tests test_trainer_data
   run thread -L library
   run thread -R '^trainer_data$'
+fi
+if [[ $mode == --long ]] && nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null); then
+  echo "== CUDA for three architectures, each header by itself"
+  bash tests/cuda/compile.sh "$nvcc" . build 80 90 100
 fi
 echo "== all tests passed"

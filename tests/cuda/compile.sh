@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the CUDA backend and the trainer's CUDA files with nvcc, warnings being errors: every component for every
-# scalar and, where it is asked for several architectures, every header by itself.
+# Compiles the CUDA backend and the trainer's CUDA files with nvcc, warnings being errors: every component
+# and, where it is asked for several architectures, transports of 16-bit scalars, too, and every header by itself.
 #   compile.sh NVCC PROJECT OUTPUT ARCHITECTURE...
 set -euo pipefail
 nvcc=$1 project=$2 output=$3
@@ -13,6 +13,7 @@ done
 echo "$("$nvcc" --version | tail -1), sm: $*"
 
 if (($# > 1)); then
+  flags+=(-DSWAV_EVERY_SCALAR)
   # Each header twice, so that its include guard is tested too; without device code, which the components below have.
   mapfile -t headers < <(cd "$project/include" && find swav -name '*.cuh' | sort)
   ((${#headers[@]} > 0))

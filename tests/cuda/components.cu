@@ -101,5 +101,7 @@ void use_every_component(const CudaDevice& device, MatrixView<const float> f, Ma
   render(device, swav::ImageView<float>{}, to_h.data);
   evaluate(device, f, {});
   use_transports(device, f, f);
+#ifdef SWAV_EVERY_SCALAR
   use_transports(device, h, h);
+#endif
 }
