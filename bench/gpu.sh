@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Times codes and the loss on the GPU that is here beside PyTorch, eager and compiled, and writes
+# Times codes, the loss, LARC, crops and k-NN on the GPU that is here beside PyTorch and torchvision, and writes
 # docs/results/gpu-<name>.json; the table is printed. Then the trainer's ResNet-50, into gpu-resnet-<name>.json. Needs CUDA
-# 13 with cuBLAS, and a Python with PyTorch; for the trainer CMake, cuDNN 9 and torchvision.
+# 13 with cuBLAS, and a Python with PyTorch and torchvision; for the trainer CMake and cuDNN 9.
 #   bash bench/gpu.sh [ARCHITECTURE [PYTHON]]    90 and python3 by default; the program in build-gpu/
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

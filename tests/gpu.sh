@@ -50,7 +50,7 @@ failed=()
 "$output/test_cuda" 2>&1 | tee "$output/tests.log" || failed+=(tests)
 
 # On a few small cases: a sanitizer slows kernels down a hundredfold.
-selection=(-tc='codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*')
+selection=(-tc='optimisers*,all views of a batch*,k-NN: a small*,codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*')
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do
     echo "== compute-sanitizer $tool"

@@ -1,11 +1,16 @@
-// Times codes and the loss on CudaDevice. In: cases on the command line, "codes ROWS PROTOTYPES SCALAR" and "loss VIEWS
-// SAMPLES PROTOTYPES DIMENSION SCALAR", SCALAR being float or bfloat16. Out: a line of JSON: milliseconds a call,
-// median and least, and the memory beyond inputs and results.
+// Times components on CudaDevice. In: a case on the command line, SCALAR being float or bfloat16: "codes ROWS
+// PROTOTYPES SCALAR", "loss VIEWS SAMPLES PROTOTYPES DIMENSION SCALAR", "larc SCALAR" (a step over ResNet-50's
+// parameters, SCALAR that of the gradients), "crops IMAGES SCALAR" (2x224 + 6x96 of images of 400 x 500 bytes), "knn
+// TEST TRAIN DIMENSION float". Out: a line of JSON: milliseconds a call, median and least, and the memory beyond inputs
+// and results.
 //
-// A call is captured once for each of several sets of inputs, which are gone through in turn, so that no call finds its
-// own in the cache; a repetition is one round, timed by events.
+// A call of codes, loss or larc is captured once for each of several sets of inputs, which are gone through in turn, so
+// that no call finds its own in the cache; a repetition is one round, timed by events. Crops and k-NN are timed by the
+// host, with the wait.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -14,6 +19,7 @@
 
 #include "swav/backend/cuda.cuh"
 #include "swav/core/philox.hpp"
+#include "swav/crops/recipes.hpp"
 
 namespace {
 
@@ -131,6 +137,114 @@ void bench_loss(const std::string& name, cudaStream_t stream, Index views, Index
   device.synchronize();
 }
 
+/// The same of calls that are not captured, timed by the host with the wait for each.
+template <class Call>
+std::vector<float> time_waited(const CudaDevice& device, Call call) {
+  std::vector<float> times;
+  for (int repetition = -3; repetition < 20; ++repetition) {
+    const auto begin = std::chrono::steady_clock::now();
+    call(repetition + 3);
+    device.synchronize();
+    const std::chrono::duration<float, std::milli> taken = std::chrono::steady_clock::now() - begin;
+    if (repetition >= 0) times.push_back(taken.count());
+  }
+  std::sort(times.begin(), times.end());
+  return times;
+}
+
+/// Elements of the tensors of ResNet-50 with SwAV's projection head.
+std::vector<Index> resnet_sizes() {
+  std::vector<Index> sizes;
+  const auto add = [&](Index inputs, Index outputs, Index area) {
+    sizes.push_back(inputs * outputs * area);
+    sizes.push_back(outputs);  // of the norm
+    sizes.push_back(outputs);
+  };
+  add(3, 64, 49);
+  Index inputs = 64;
+  const Index blocks[] = {3, 4, 6, 3};
+  for (int stage = 0; stage < 4; ++stage) {
+    const Index width = Index{64} << stage;
+    for (Index block = 0; block < blocks[stage]; ++block, inputs = 4 * width) {
+      add(inputs, width, 1);
+      add(width, width, 9);
+      add(width, 4 * width, 1);
+      if (block == 0) add(inputs, 4 * width, 1);
+    }
+  }
+  add(2048, 2048, 1);
+  sizes.push_back(2048 * 128);
+  return sizes;
+}
+
+template <class Gradient>
+void bench_larc(const std::string& name, cudaStream_t stream) {
+  const CudaDevice device(stream);
+  std::vector<CudaMatrix<float>> values;
+  std::vector<CudaMatrix<Gradient>> gradients, rounded;
+  std::vector<swav::Parameter<float, Gradient>> parameters;
+  for (const Index size : resnet_sizes()) {
+    std::vector<float> host(static_cast<std::size_t>(size), 0.02f);
+    std::vector<Gradient> slope(static_cast<std::size_t>(size), static_cast<Gradient>(1e-4f));
+    values.emplace_back(MatrixView<const float>(host.data(), 1, size));
+    gradients.emplace_back(MatrixView<const Gradient>(slope.data(), 1, size));
+    rounded.emplace_back(1, size);
+    parameters.push_back({.value = {values.back().data(), size},
+                          .gradient = {gradients.back().data(), size},
+                          .name = std::to_string(parameters.size())});
+    if constexpr (sizeof(Gradient) == 2) parameters.back().rounded = {rounded.back().data(), size};
+  }
+  const std::size_t before = free_bytes();
+  swav::Sgd<float, CudaDevice, Gradient> sgd({.larc = swav::LarcOptions{}}, parameters, device);
+  sgd.step(0.1);
+  device.synchronize();
+  const std::size_t used = before - free_bytes();
+  print(name, time_calls(stream, [&](int) { sgd.step(0.1); }), used);
+  device.synchronize();
+}
+
+template <class Out>
+void bench_crops(const std::string& name, cudaStream_t stream, Index count) {
+  const CudaDevice device(stream);
+  const Index height = 400, width = 500;
+  std::vector<unsigned char> pixels(static_cast<std::size_t>(height * width * 3));
+  std::vector<CudaMatrix<unsigned char>> images;
+  std::vector<swav::ImageView<std::uint8_t>> views;
+  for (Index i = 0; i < count; ++i) {
+    swav::PhiloxStream random(9, static_cast<std::uint64_t>(i));
+    for (unsigned char& pixel : pixels) pixel = static_cast<unsigned char>(random.below(256));
+    images.emplace_back(MatrixView<const unsigned char>(pixels.data(), height, width * 3));
+    views.push_back({images.back().data(), height, width, 3});
+  }
+  const swav::BasicMultiCropSampler<CudaDevice> crops(swav::swav_crops(), device);
+  std::vector<CudaMatrix<Out>> outputs;
+  std::vector<Out*> pointers;
+  for (Index v = 0; v < crops.views(); ++v) {
+    outputs.emplace_back(count, 3 * crops.view(v).size * crops.view(v).size);
+    pointers.push_back(outputs.back().data());
+  }
+  std::vector<swav::CropKey> keys(static_cast<std::size_t>(count));
+  const auto render = [&](int epoch) {
+    for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = {1, static_cast<std::uint64_t>(epoch), i};
+    crops.batch(views, keys, pointers);
+  };
+  const std::size_t before = free_bytes();
+  render(100);
+  device.synchronize();
+  const std::size_t used = before - free_bytes();
+  print(name, time_waited(device, render), used);
+}
+
+void bench_knn(const std::string& name, cudaStream_t stream, Index test, Index train, Index dimension) {
+  const CudaDevice device(stream);
+  const CudaMatrix<float> train_rows = unit_rows<float>(train, dimension, 1),
+                          test_rows = unit_rows<float>(test, dimension, 2);
+  std::vector<int> labels;
+  for (Index r = 0; r < train; ++r) labels.push_back(static_cast<int>(r % 1000));
+  const swav::KnnClassifier<float, CudaDevice> knn({}, device);
+  print(name, time_waited(device, [&](int) { (void)knn.predict(train_rows, labels, test_rows); }), 0);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -142,7 +256,13 @@ int main(int count, char** arguments) {
     std::string name;
     for (const std::string& word : words) name += (name.empty() ? "" : " ") + word;
     const bool narrow = words.back() == "bfloat16";
-    if (words.at(0) == "codes")
+    if (words.at(0) == "larc")
+      narrow ? bench_larc<__nv_bfloat16>(name, stream) : bench_larc<float>(name, stream);
+    else if (words.at(0) == "crops")
+      narrow ? bench_crops<__nv_bfloat16>(name, stream, number(1)) : bench_crops<float>(name, stream, number(1));
+    else if (words.at(0) == "knn")
+      bench_knn(name, stream, number(1), number(2), number(3));
+    else if (words.at(0) == "codes")
       narrow ? bench_codes<__nv_bfloat16>(name, stream, number(1), number(2))
              : bench_codes<float>(name, stream, number(1), number(2));
     else

@@ -1,4 +1,4 @@
-"""Times the library's codes and loss on a GPU beside PyTorch's, eager and compiled, in one run. In: the built bench_gpu.
+"""Times the library's components on a GPU beside PyTorch's and torchvision's, eager and compiled, in one run. In: the built bench_gpu.
 Out: docs/results/gpu-<name>.json and its table on the standard output. Medians of 100 repetitions over four sets of inputs
 in turn, captured in CUDA graphs on both sides but for eager PyTorch."""
 
@@ -15,7 +15,8 @@ BYTES = {"float": 4, "bfloat16": 2}
 CASES = [
     "codes 4096 3000 float", "codes 4096 3000 bfloat16", "codes 32768 3000 float", "codes 32768 3000 bfloat16",
     "loss 8 1024 3000 128 float", "loss 8 1024 3000 128 bfloat16", "loss 8 4096 3000 128 bfloat16",
-    "loss 8 4096 65536 128 bfloat16",
+    "loss 8 4096 65536 128 bfloat16", "larc float", "larc bfloat16", "crops 64 float", "crops 64 bfloat16",
+    "knn 10000 200000 2048 float",
 ]
 
 
@@ -74,6 +75,86 @@ def with_gradients(function):
     return step
 
 
+def resnet_tensors():
+    """ResNet-50 with SwAV's projection head, as bench_gpu has it."""
+    sizes, inputs = [], 64
+    def add(inputs, outputs, area):
+        sizes.extend([inputs * outputs * area, outputs, outputs])
+    add(3, 64, 49)
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        width = 64 << stage
+        for block in range(blocks):
+            add(inputs, width, 1), add(width, width, 9), add(width, 4 * width, 1)
+            if block == 0:
+                add(inputs, 4 * width, 1)
+            inputs = 4 * width
+    add(2048, 2048, 1)
+    return sizes + [2048 * 128]
+
+
+def release_larc(optimizer, trust=0.001, decay=1e-6, rate=0.1):
+    """As apex's LARC, which the release uses, with its SGD; gradients in float, as it has them."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            value, gradient = p.data.norm(), p.grad.data.norm()
+            if value != 0 and gradient != 0:
+                p.grad.data += decay * p.data
+                p.grad.data *= trust * value / (gradient + value * decay + 1e-8)
+    optimizer.step()
+
+
+def grouped_larc(values, gradients, momenta, trust=0.001, decay=1e-6, rate=0.1):
+    """The same by PyTorch's operations on lists of tensors, without a wait."""
+    of_values, of_gradients = torch._foreach_norm(values), torch._foreach_norm(gradients)
+    scales = [trust * v / (g + decay * v + 1e-8) for v, g in zip(of_values, of_gradients)]
+    decayed = torch._foreach_mul(torch._foreach_add(gradients, values, alpha=decay), scales)
+    torch._foreach_mul_(momenta, 0.9)
+    torch._foreach_add_(momenta, decayed)
+    torch._foreach_add_(values, momenta, alpha=-rate)
+
+
+def larc_calls(dtype, compiled):
+    values = [torch.full((size,), 0.02, device="cuda").requires_grad_() for size in resnet_tensors()]
+    for value in values:
+        value.grad = torch.full_like(value, 1e-4)
+    if not compiled:
+        optimizer = torch.optim.SGD(values, lr=0.1, momentum=0.9)
+        return [lambda: release_larc(optimizer)]
+    plain, gradients = [v.detach() for v in values], [v.grad for v in values]
+    momenta = [torch.zeros_like(v) for v in plain]
+    step = torch.compile(grouped_larc)
+    return [lambda: step(plain, gradients, momenta)]
+
+
+def crop_calls(count, dtype):
+    """torchvision's operations on the GPU, an image and a view at a time, since each has its own parameters."""
+    from torchvision.transforms import v2
+    images = [torch.randint(0, 256, (3, 400, 500), dtype=torch.uint8, device="cuda") for _ in range(count)]
+    def recipe(size, scale):
+        return v2.Compose([
+            v2.RandomResizedCrop(size, scale=scale, antialias=True), v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True), v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
+            v2.RandomGrayscale(0.2), v2.RandomApply([v2.GaussianBlur(23, (0.1, 2.0))], p=0.5),
+            v2.Normalize([0.485, 0.456, 0.406], [0.228, 0.224, 0.225]), v2.ToDtype(dtype)])
+    recipes = [recipe(224, (0.14, 1.0))] * 2 + [recipe(96, (0.05, 0.14))] * 6
+    return [lambda: [torch.stack([r(image) for image in images]) for r in recipes]]
+
+
+def knn_calls(test, train, dimension):
+    a = torch.nn.functional.normalize(torch.randn(test, dimension, device="cuda"), dim=1)
+    b = torch.nn.functional.normalize(torch.randn(train, dimension, device="cuda"), dim=1)
+    labels = torch.arange(train, device="cuda") % 1000
+    def predict():
+        found = []
+        for rows in a.split(1000):
+            similarity, places = (rows @ b.t()).topk(20, dim=1)
+            votes = torch.zeros(len(rows), 1000, device="cuda")
+            votes.scatter_add_(1, labels[places], (similarity / 0.07).exp())
+            found.append(votes.argmax(dim=1))
+        return torch.cat(found).cpu()
+    return [predict]
+
+
 def timed(calls):
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     times = []
@@ -92,8 +173,16 @@ def peer(case, compiled):
     kind, *sizes, scalar = case.split()
     sizes, dtype = [int(size) for size in sizes], getattr(torch, {"float": "float32"}.get(scalar, scalar))
     torch.cuda.empty_cache()
+    if compiled and kind in ("crops", "knn"):
+        return {"error": "-"}
     try:
-        if kind == "codes":
+        if kind == "larc":
+            calls = larc_calls(dtype, compiled)
+        elif kind == "crops":
+            calls = crop_calls(*sizes, dtype)
+        elif kind == "knn":
+            calls = knn_calls(*sizes)
+        elif kind == "codes":
             inputs = [torch.rand(*sizes, device="cuda").sub_(0.5).to(dtype) for _ in range(SETS)]
             function = torch.compile(release_codes, mode="max-autotune") if compiled else release_codes
             calls = [lambda x=x: function(x) for x in inputs]
