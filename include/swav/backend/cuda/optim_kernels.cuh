@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(optim_threads)
   using Tensor = OptimTensor<Scalar, Gradient>;
   using T = Accumulator<Scalar>;
   __shared__ BlockScratch<double, 2> scratch;
-  __shared__ UpdateRule shared_rule;
+  __shared__ double shared_rule[2];
   int turn = 0;
   if (*call.faults != 0) return;
   finish_step(call, scratch, turn);
@@ -183,16 +183,19 @@ __global__ void __launch_bounds__(optim_threads)
   const Index steps = call.state->current;
   if (steps < tensor.frozen_steps) return;
   const double learning_rate = call.state->rate;
-  if (threadIdx.x == 0)
-    shared_rule = adamw_rule(decay, tensor.decays ? weight_decay : 0.0, learning_rate,
-                             static_cast<double>(steps - tensor.frozen_steps + 1));
+  const double weight_decay_here = tensor.decays ? weight_decay : 0.0;
+  if (threadIdx.x == 0) {  // powers take long
+    const UpdateRule rule =
+        adamw_rule(decay, weight_decay_here, learning_rate, static_cast<double>(steps - tensor.frozen_steps + 1));
+    shared_rule[0] = rule.step_size;
+    shared_rule[1] = rule.root_correction;
+  }
   __syncthreads();
-  const UpdateRule rule = shared_rule;
   const T keep_first = static_cast<T>(decay.first), take_first = static_cast<T>(1 - decay.first);
   const T keep_second = static_cast<T>(decay.second), take_second = static_cast<T>(1 - decay.second);
-  const T epsilon = static_cast<T>(decay.epsilon), step_size = static_cast<T>(rule.step_size),
-          correction = static_cast<T>(1 / rule.root_correction),
-          shrink = static_cast<T>(1 - learning_rate * rule.weight_decay);
+  const T epsilon = static_cast<T>(decay.epsilon), step_size = static_cast<T>(shared_rule[0]),
+          correction = static_cast<T>(1 / shared_rule[1]),
+          shrink = static_cast<T>(1 - learning_rate * weight_decay_here);
   for_block_elements<Tensor::Width>(block, tensor.packed, [&](auto width, Index i) {
     constexpr int W = decltype(width)::value;
     auto values = load_pack<W>(tensor.value + i);
