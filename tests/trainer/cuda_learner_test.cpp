@@ -10,11 +10,14 @@
 
 #include "data/dataset.hpp"
 #include "image_files.hpp"
+#include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/core/error.hpp"
 #include "swav/core/philox.hpp"
 #include "train/evaluation.hpp"
 #include "train/learner.hpp"
+#include "train/metrics.hpp"
+#include "train/run.hpp"
 #ifdef SWAV_CUDA_EMULATED
 #include "cuda_runtime.h"
 #endif
@@ -149,6 +152,31 @@ TEST_CASE("a learner on a GPU goes on from another's state, bit for bit") {
     CAPTURE(from[t].name);
     CHECK(std::ranges::equal(first.state()[t].value, second.state()[t].value));
   }
+}
+
+TEST_CASE("a run on a GPU is evaluated and reported, goes on bit for bit, and goes on on the CPU") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  TrainOptions o = on_gpu(small_options());
+  o.data_dir = (folder / "data").string();
+  const auto run = [&](const char* output, int steps) {
+    o.output = (folder / output).string();
+    o.max_steps = steps;
+    o.resume = std::filesystem::exists(o.output);
+    REQUIRE(run_training(o) == 0);
+    return read_metrics(folder / output / "metrics.jsonl");
+  };
+  const MetricsHistory whole = run("whole", 4);
+  CHECK(whole.evaluations.size() == 1);
+  CHECK(std::filesystem::exists(folder / "whole" / "report.html"));
+
+  o.evaluate = false;
+  run("parts", 2);
+  std::filesystem::copy(folder / "parts", folder / "cpu", std::filesystem::copy_options::recursive);
+  run("parts", 4);
+  CHECK(same_state(folder / "whole", folder / "parts"));
+  o.device = "cpu";
+  CHECK(run("cpu", 4).steps.back().loss == doctest::Approx(whole.steps.back().loss).epsilon(1e-4));
 }
 
 TEST_CASE("bfloat16 on a GPU is near float, and features are those of the CPU") {
