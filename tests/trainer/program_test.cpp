@@ -180,6 +180,8 @@ void let_open_mpi_start() {
   for (const char* name :
        {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"})
     setenv(name, "1", 1);
+  // Containers may keep processes from reading each other's memory.
+  setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1);
 }
 
 // Two runs learned the same, but for rounding and what steps make of it.
