@@ -24,6 +24,7 @@ int main(int count, char** arguments) {
   const Precision precision = std::string(arguments[3]) == "float" ? Precision::float32 : Precision::bfloat16;
   constexpr int warm_up = 10, repetitions = 30;
   try {
+    cuda::set_algorithm_choice(cuda::AlgorithmChoice::timing);  // as --tune, and as PyTorch is timed
     Network network({.depth = std::atoi(arguments[2]), .width = 64, .small_stem = false},
                     {{2 * images, 224}, {6 * images, 96}}, precision, 1, Gradients::computed, {}, Processor::cuda);
     for (std::size_t g = 0; g < network.groups(); ++g) {

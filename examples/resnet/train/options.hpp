@@ -73,6 +73,7 @@ struct TrainOptions {
   double momentum = 0.9;
   double weight_decay = 1e-4;
   std::string device = "cpu";
+  bool tune = false;
   std::string precision = "auto";
   std::uint64_t seed = 0;
   int threads = 0;
@@ -199,6 +200,11 @@ void visit_options(Options& o, Visit&& visit) {
 
   visit(OptionInfo{"Run", "--device", "What trains: the CPU, or a GPU (a build with CUDA)", true, {"cpu", "cuda"}},
         o.device);
+  visit(
+      OptionInfo{"Run", "--tune",
+                 "On a GPU, time cuDNN's algorithms at the start and take the fastest; runs then repeat up to rounding",
+                 true},
+      o.tune);
   visit(OptionInfo{"Run", "--threads",
                    "Threads, 0 for all, of several ranks an equal share; runs repeat bit for bit at the same number",
                    true},

@@ -44,6 +44,7 @@ struct DnnSuggestion {
 };
 inline constexpr std::size_t dnn_workspace = 1000;
 inline constexpr int dnn_algorithm = 1;
+inline int dnn_timings = 0;  // for tests
 
 inline double read(const void* data, cudnnDataType_t type, long at) {
   return type == CUDNN_DATA_FLOAT ? static_cast<const float*>(data)[at]
@@ -179,6 +180,12 @@ inline cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t co
   inline cudnnStatus_t cudnnGetConvolution##Direction##Algorithm_v7(                                          \
       cudnnHandle_t, First, Second, cudnnConvolutionDescriptor_t convolution, Third, int wanted, int* count,  \
       swav::emulation::DnnSuggestion* suggestions) {                                                          \
+    return swav::emulation::suggest(wanted, count, suggestions, *convolution);                                \
+  }                                                                                                           \
+  inline cudnnStatus_t cudnnFindConvolution##Direction##Algorithm(                                            \
+      cudnnHandle_t, First, Second, cudnnConvolutionDescriptor_t convolution, Third, int wanted, int* count,  \
+      swav::emulation::DnnSuggestion* suggestions) {                                                          \
+    ++swav::emulation::dnn_timings;                                                                           \
     return swav::emulation::suggest(wanted, count, suggestions, *convolution);                                \
   }                                                                                                           \
   inline cudnnStatus_t cudnnGetConvolution##Direction##WorkspaceSize(                                         \

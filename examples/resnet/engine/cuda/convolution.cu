@@ -65,22 +65,25 @@ struct Choice {
 };
 
 /// The first of cuDNN's suggestions that works and always gives the same bits, else the first that works; sets the
-/// descriptor to it. The calls that are asked take the descriptors in the same order in each direction.
+/// descriptor to it, but that products of floats keep float's digits. The calls that are asked take the descriptors in
+/// the same order in each direction; `measure` has timed what it suggests.
 template <class Suggestion, class Count, class Suggest, class Size, class First, class Second, class Third>
-auto choose(cudnnHandle_t handle, const std::string& name, Count count_suggestions, Suggest suggest, Size workspace,
-            const First& first, const Second& second, const ConvolutionDescriptor& convolution, const Third& third) {
+auto choose(cudnnHandle_t handle, const std::string& name, Precision precision, Count count_suggestions,
+            Suggest suggest, Suggest measure, Size workspace, const First& first, const Second& second,
+            const ConvolutionDescriptor& convolution, const Third& third) {
   int count = 0;
   check_cudnn(count_suggestions(handle, &count), (name + ": cuDNN's number of algorithms").c_str());
   std::vector<Suggestion> suggestions(static_cast<std::size_t>(count));
-  check_cudnn(
-      suggest(handle, first.get(), second.get(), convolution.get(), third.get(), count, &count, suggestions.data()),
-      (name + ": cuDNN's choice of an algorithm").c_str());
+  const Suggest ask = algorithm_choice() == AlgorithmChoice::timing ? measure : suggest;
+  check_cudnn(ask(handle, first.get(), second.get(), convolution.get(), third.get(), count, &count, suggestions.data()),
+              (name + ": cuDNN's choice of an algorithm").c_str());
   suggestions.resize(static_cast<std::size_t>(count));
   for (const bool same_bits : {true, false})
     for (const Suggestion& s : suggestions) {
       if (s.status != CUDNN_STATUS_SUCCESS || s.memory > most_workspace) continue;
       if (same_bits && s.determinism != CUDNN_DETERMINISTIC) continue;
-      check_cudnn(cudnnSetConvolutionMathType(convolution.get(), s.mathType), "cudnnSetConvolutionMathType");
+      if (precision == Precision::bfloat16)
+        check_cudnn(cudnnSetConvolutionMathType(convolution.get(), s.mathType), "cudnnSetConvolutionMathType");
       Choice<decltype(s.algo)> choice{s.algo, 0};
       check_cudnn(
           workspace(handle, first.get(), second.get(), convolution.get(), third.get(), s.algo, &choice.workspace_bytes),
@@ -167,7 +170,8 @@ void Convolution::forward(CudaProgram& program, Section weights_section, Buffer*
 
   const std::string name = weights_.name() + " forward";
   const auto [algorithm, bytes] = choose<cudnnConvolutionFwdAlgoPerf_t>(
-      program.cudnn(), name, cudnnGetConvolutionForwardAlgorithmMaxCount, cudnnGetConvolutionForwardAlgorithm_v7,
+      program.cudnn(), name, precision_, cudnnGetConvolutionForwardAlgorithmMaxCount,
+      cudnnGetConvolutionForwardAlgorithm_v7, cudnnFindConvolutionForwardAlgorithm,
       cudnnGetConvolutionForwardWorkspaceSize, input_descriptor_, filter_descriptor_, forward_, output_descriptor_);
   Buffer* const workspace = program.buffer(bytes);
   program.add(Section::forward, name, {input, filters_, output, workspace},
@@ -184,9 +188,10 @@ void Convolution::backward_weights(CudaProgram& program, Buffer* grad_output) {
   backward_weights_ = describe_convolution(weights_.kernel(), stride_, precision_);
   const std::string name = weights_.name() + " backward weights";
   const auto [algorithm, bytes] = choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
-      program.cudnn(), name, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
-      cudnnGetConvolutionBackwardFilterAlgorithm_v7, cudnnGetConvolutionBackwardFilterWorkspaceSize, input_descriptor_,
-      output_descriptor_, backward_weights_, filter_descriptor_);
+      program.cudnn(), name, precision_, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
+      cudnnGetConvolutionBackwardFilterAlgorithm_v7, cudnnFindConvolutionBackwardFilterAlgorithm,
+      cudnnGetConvolutionBackwardFilterWorkspaceSize, input_descriptor_, output_descriptor_, backward_weights_,
+      filter_descriptor_);
   Buffer* const workspace = program.buffer(bytes);
   Buffer* const computed =
       program.buffer(static_cast<std::size_t>(weights_.count(input_.channels)) * bytes_of(precision_));
@@ -205,9 +210,10 @@ void Convolution::backward_data(CudaProgram& program, Buffer* grad_output, Buffe
   backward_data_ = describe_convolution(weights_.kernel(), stride_, precision_);
   const std::string name = weights_.name() + " backward data";
   const auto [algorithm, bytes] = choose<cudnnConvolutionBwdDataAlgoPerf_t>(
-      program.cudnn(), name, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
-      cudnnGetConvolutionBackwardDataAlgorithm_v7, cudnnGetConvolutionBackwardDataWorkspaceSize, filter_descriptor_,
-      output_descriptor_, backward_data_, input_descriptor_);
+      program.cudnn(), name, precision_, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
+      cudnnGetConvolutionBackwardDataAlgorithm_v7, cudnnFindConvolutionBackwardDataAlgorithm,
+      cudnnGetConvolutionBackwardDataWorkspaceSize, filter_descriptor_, output_descriptor_, backward_data_,
+      input_descriptor_);
   Buffer* const workspace = program.buffer(bytes);
   program.add(
       Section::backward, name, {grad_output, filters_, grad_input, workspace},

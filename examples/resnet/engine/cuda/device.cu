@@ -3,6 +3,14 @@
 #include "engine/cuda/device.cuh"
 
 namespace swav::resnet::cuda {
+namespace {
+
+AlgorithmChoice chosen = AlgorithmChoice::heuristics;
+
+}  // namespace
+
+AlgorithmChoice algorithm_choice() { return chosen; }
+void set_algorithm_choice(AlgorithmChoice choice) { chosen = choice; }
 
 const CudaDevice& trainer_device() {
   static const CudaDevice& device = []() -> const CudaDevice& {

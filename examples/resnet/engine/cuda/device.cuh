@@ -14,6 +14,12 @@ namespace swav::resnet::cuda {
 /// cuDNN on that stream.
 [[nodiscard]] cudnnHandle_t trainer_cudnn();
 
+/// How programs that are made from now on choose cuDNN's algorithms: by its heuristics, which choose the same each
+/// time, or by timing them, which takes seconds and may choose others, of other rounding, the next time.
+enum class AlgorithmChoice { heuristics, timing };
+[[nodiscard]] AlgorithmChoice algorithm_choice();
+void set_algorithm_choice(AlgorithmChoice choice);
+
 inline void check_cudnn(cudnnStatus_t status, const char* call) {
   if (status != CUDNN_STATUS_SUCCESS)
     throw CudaError(swav::detail::concatenate(call, ": ", cudnnGetErrorString(status)));

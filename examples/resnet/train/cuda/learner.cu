@@ -104,6 +104,7 @@ std::unique_ptr<LearnerCore> make_cuda_learner(const LearnerPlan& plan) {
                         plan.options.objective, ", swav wanted");
   swav::detail::require(plan.options.sinkhorn_iterations > 0,
                         "--device: cuda found with --sinkhorn-iterations 0, 1 or more wanted");
+  cuda::set_algorithm_choice(plan.options.tune ? cuda::AlgorithmChoice::timing : cuda::AlgorithmChoice::heuristics);
   return std::make_unique<BasicLearner<CudaTraining>>(plan);
 }
 
