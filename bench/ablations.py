@@ -20,7 +20,7 @@ SMALL_BATCH = ["--batch-size", "32", "--lr", "0.075", "--freeze-prototypes", "20
 ROWS = {  # name: what the row says, options over the preset
     "multi-crop": ("SwAV: 2 large and 2 small crops", []),
     "two-views": ("2 large crops alone, as many epochs", ["--small-crops", "0"]),
-    "two-views-longer": ("2 large crops alone, for as long", ["--small-crops", "0", "--epochs", str(EPOCHS + 1)]),
+    "two-views-longer": ("2 large crops alone, as many pixels", ["--small-crops", "0", "--epochs", str(EPOCHS + 1)]),
     "no-sinkhorn": ("codes without Sinkhorn: softmax(scores / epsilon)", ["--sinkhorn-iterations", "0"]),
     "batch-32": ("batches of 32", SMALL_BATCH),
     "batch-32-queue": ("batches of 32 and a queue", SMALL_BATCH + ["--queue-length", "480"]),
@@ -95,7 +95,7 @@ def main():
     page = path.read_text()
     begin, end = "<!-- bench/ablations.py: begin -->\n", "\n<!-- bench/ablations.py: end -->"
     before, rest = page.split(begin)
-    path.write_text(before + begin + text + end + rest.split(end)[1])
+    path.write_text(before + begin + text + end + rest.split(end.lstrip("\n"), 1)[1])
 
 
 if __name__ == "__main__":
