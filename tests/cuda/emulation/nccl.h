@@ -1,5 +1,5 @@
-// NCCL on the CPU, over MPI: one group, that of all processes. In, out: what NCCL's own take and give; reductions happen
-// when they are enqueued.
+// NCCL on the CPU, over MPI: one group, that of all processes. In, out: what NCCL's own take and give; reductions
+// happen when they are enqueued.
 #pragma once
 
 #include <mpi.h>
