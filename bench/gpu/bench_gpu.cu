@@ -5,8 +5,8 @@
 // and results.
 //
 // A call of codes, loss or larc is captured once for each of several sets of inputs, which are gone through in turn, so
-// that no call finds its own in the cache; a repetition is one round, timed by events. Crops and k-NN are timed by the
-// host, with the wait.
+// that no call finds its own in the cache; a repetition is one round, timed by events, after half a second in which the
+// GPU's clock rises. Crops and k-NN are timed by the host, with the wait.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -29,7 +29,8 @@ using swav::Index;
 using swav::MatrixView;
 using swav::detail::check_cuda;
 
-constexpr int input_sets = 4, warm_up = 10, repetitions = 100;
+constexpr int input_sets = 4, repetitions = 100;
+constexpr std::chrono::milliseconds warm_up{500};
 
 /// Rows of unit length, pseudo-random.
 template <class T>
@@ -72,14 +73,16 @@ std::vector<float> time_calls(cudaStream_t stream, Call call) {
   check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
   check_cuda(cudaEventCreate(&end), "cudaEventCreate");
   std::vector<float> times;
-  for (int repetition = -warm_up; repetition < repetitions; ++repetition) {
+  const auto start = std::chrono::steady_clock::now();
+  while (times.size() < repetitions) {
+    const bool warm = std::chrono::steady_clock::now() - start >= warm_up;
     check_cuda(cudaEventRecord(begin, stream), "cudaEventRecord");
     for (cudaGraphExec_t graph : graphs) check_cuda(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
     check_cuda(cudaEventRecord(end, stream), "cudaEventRecord");
     check_cuda(cudaEventSynchronize(end), "cudaEventSynchronize");
     float milliseconds = 0;
     check_cuda(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
-    if (repetition >= 0) times.push_back(milliseconds / input_sets);
+    if (warm) times.push_back(milliseconds / input_sets);
   }
   for (cudaGraphExec_t graph : graphs) cudaGraphExecDestroy(graph);
   cudaEventDestroy(begin);

@@ -3,6 +3,7 @@ channels_last, eager and by torch.compile with max-autotune, in one run. In: the
 docs/results/gpu-resnet-<name>.json and its table on the standard output. A step is the copy of the images from pinned
 memory, forward and backward from a fixed gradient of the embeddings; medians of 30. Needs torchvision."""
 
+import gc
 import json
 import pathlib
 import re
@@ -30,12 +31,20 @@ class SwavNetwork(torch.nn.Module):
         return self.head(features.float())  # in float, as ours
 
 
-def peer(images, compiled):
+def release_memory():
+    """What PyTorch keeps of an earlier case: memory, and shapes that it would compile anew with variable sizes."""
+    torch._dynamo.reset()
+    gc.collect()
     torch.cuda.empty_cache()
+
+
+def peer(images, compiled):
+    release_memory()
     torch.backends.cudnn.benchmark = True
+    torch.cuda.reset_peak_memory_stats()
     try:
         network = SwavNetwork().cuda().to(memory_format=torch.channels_last).train()
-        function = torch.compile(network, mode="max-autotune") if compiled else network
+        function = torch.compile(network, mode="max-autotune", dynamic=False) if compiled else network
         host = [torch.randn(count * images, 3, side, side).pin_memory() for count, side in ((2, 224), (6, 96))]
         gradient = torch.full((8 * images, 128), 1e-3, device="cuda")
         times = []
@@ -53,6 +62,9 @@ def peer(images, compiled):
                 "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
     except torch.OutOfMemoryError:
         return {"error": "out of memory"}
+    except Exception as error:  # of its compiler: the other figures stand
+        print(f"{images} images: {error}", file=sys.stderr)
+        return {"error": type(error).__name__}
 
 
 def main(binary, results):
@@ -60,15 +72,16 @@ def main(binary, results):
     report = {"device": name, "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "cases": []}
     print(f"{name}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}\n")
     print("| images a step | ours, images/s | PyTorch eager channels_last | torch.compile max-autotune |\n|---|---|---|---|")
+    path = pathlib.Path(results) / f'gpu-resnet-{re.sub("[^a-z0-9]+", "-", name.lower())}.json'
     for images in CASES:
+        release_memory()
         out = subprocess.run([binary, str(images), "50", "bfloat16"], capture_output=True, text=True)
         ours = json.loads(out.stdout) if out.returncode == 0 else {"error": out.stderr.strip()}
         row = {"images": images, "swav": ours, "eager": peer(images, False), "compiled": peer(images, True)}
         report["cases"].append(row)
         text = lambda r: r.get("error") or f'{r["images_per_s"]:.0f}'
         print(f'| {images} | {text(ours)} | {text(row["eager"])} | {text(row["compiled"])} |', flush=True)
-    path = pathlib.Path(results) / f'gpu-resnet-{re.sub("[^a-z0-9]+", "-", name.lower())}.json'
-    path.write_text(json.dumps(report, indent=1) + "\n")
+        path.write_text(json.dumps(report, indent=1) + "\n")
     print(f"\nwritten: {path}")
 
 
