@@ -22,7 +22,7 @@ const CudaDevice& trainer_device() {
 }
 
 cudnnHandle_t trainer_cudnn() {
-  static const cudnnHandle_t handle = [] {
+  thread_local const cudnnHandle_t handle = [] {
     const CudaDevice& device = trainer_device();
     cudnnHandle_t created = nullptr;
     check_cudnn(cudnnCreate(&created), "cudnnCreate");

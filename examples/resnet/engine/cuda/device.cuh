@@ -11,7 +11,7 @@ namespace swav::resnet::cuda {
 /// The device of this process: that which cudaSetDevice has chosen, with a stream of its own. Lives until the process
 /// ends. Throws CudaError where there is no GPU.
 [[nodiscard]] const CudaDevice& trainer_device();
-/// cuDNN on that stream.
+/// cuDNN on that stream; threads have one each, since cuDNN does not let them share.
 [[nodiscard]] cudnnHandle_t trainer_cudnn();
 
 /// How programs that are made from now on choose cuDNN's algorithms: by its heuristics, which choose the same each
