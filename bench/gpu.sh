@@ -9,7 +9,7 @@ architecture=${1:-90} python=${2:-python3}
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 mkdir -p build-gpu
 "$nvcc" -std=c++20 -O3 -arch="sm_$architecture" --extended-lambda --expt-relaxed-constexpr -Werror all-warnings -Iinclude \
-  bench/gpu/bench_gpu.cu -lcublas -o build-gpu/bench_gpu
+  bench/gpu/bench_gpu.cu -lcublas -Xlinker "-rpath=$(dirname "$(readlink -f "$nvcc")")/../lib64" -o build-gpu/bench_gpu
 "$python" bench/gpu/run_gpu.py build-gpu/bench_gpu docs/results
 
 cmake -S . -B build-gpu/trainer -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWAV_CUDA_ARCHITECTURES="$architecture" \

@@ -45,7 +45,9 @@ failed=()
 [[ -e $output/not_compiled ]] && failed+=("not compiled: $(paste -sd' ' "$output/not_compiled")") # what did compile is run
 wrapped=()
 for function in malloc calloc realloc aligned_alloc; do wrapped+=(-Xlinker "--wrap=$function"); done
-"$nvcc" -arch="sm_$architecture" "${wrapped[@]}" "$output"/*.o -lcublas -o "$output/test_cuda" ||
+libraries=$(dirname "$(readlink -f "$nvcc")")/../lib64 # which the loader may not know of
+"$nvcc" -arch="sm_$architecture" "${wrapped[@]}" "$output"/*.o -lcublas -Xlinker "-rpath=$libraries" \
+  -o "$output/test_cuda" ||
   { echo "verdict: FAILED, not linked"; exit 1; }
 
 "$output/test_cuda" 2>&1 | tee "$output/tests.log" || failed+=(tests)
