@@ -15,6 +15,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <tuple>
 #include <utility>
@@ -67,6 +68,7 @@ inline cudaError_t submit(Stream* stream, Work work) {
 }
 
 inline std::map<const char*, std::size_t> device_memory;
+inline std::mutex device_memory_lock;
 
 inline cudaError_t allocate(void** pointer, std::size_t bytes, bool on_device) {
   if (captures > 0) return cudaErrorStreamCaptureUnsupported;
@@ -74,7 +76,10 @@ inline cudaError_t allocate(void** pointer, std::size_t bytes, bool on_device) {
   *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (*pointer == nullptr) return cudaErrorMemoryAllocation;
   std::memset(*pointer, 0xFF, std::min(bytes, std::size_t{4} << 20));  // NaN: what is read before it is written shows
-  if (on_device) device_memory[static_cast<const char*>(*pointer)] = bytes;
+  if (on_device) {
+    const std::lock_guard lock(device_memory_lock);
+    device_memory[static_cast<const char*>(*pointer)] = bytes;
+  }
   return cudaSuccess;
 }
 
@@ -119,7 +124,10 @@ cudaError_t cudaMallocHost(T** pointer, std::size_t bytes) {
   return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes, false);
 }
 inline cudaError_t cudaFree(void* pointer) {
-  swav::emulation::device_memory.erase(static_cast<const char*>(pointer));
+  {
+    const std::lock_guard lock(swav::emulation::device_memory_lock);
+    swav::emulation::device_memory.erase(static_cast<const char*>(pointer));
+  }
   std::free(pointer);
   return cudaSuccess;
 }
@@ -130,6 +138,7 @@ struct cudaPointerAttributes {
   cudaMemoryType type;
 };
 inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  const std::lock_guard lock(swav::emulation::device_memory_lock);
   const auto& memory = swav::emulation::device_memory;
   const char* const at = static_cast<const char*>(pointer);
   const auto after = memory.upper_bound(at);
