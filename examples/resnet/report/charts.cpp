@@ -73,7 +73,7 @@ class Canvas {
     }
     if (ticks == Ticks::powers)
       for (double v = std::ceil(x_.low - 1e-9); v <= x_.high + 1e-9; ++v)
-        text(x(v), height_ - bottom_margin + 17, "middle", short_number(std::pow(10, v)) + " %");
+        text(std::min(x(v), width_ - 24), height_ - bottom_margin + 17, "middle", short_number(std::pow(10, v)) + " %");
     if (ticks == Ticks::numbers) {
       const double x_step = round_step(x_.high - x_.low, 8);
       for (double v = std::ceil(x_.low / x_step - 1e-9) * x_step; v <= x_.high + 1e-9 * x_step; v += x_step)

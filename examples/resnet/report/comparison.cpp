@@ -186,7 +186,8 @@ std::string curve_section(const std::map<std::string, Curve>& curves) {
 std::string page(const std::vector<ComparedRun>& runs, const std::vector<std::string>& results) {
   std::string html = report_head("Runs compared");
   html += "<h1>Runs compared</h1>\n<p class=\"lead below\">" + std::to_string(runs.size()) +
-          " runs of swav-train; at the end: means over the last 100 steps</p>\n<div class=\"columns\">\n";
+          (runs.size() == 1 ? " run" : " runs") +
+          " of swav-train; at the end: means over the last 100 steps</p>\n<div class=\"columns\">\n";
   html += report_section("Results", "Accuracies of the frozen network, by the protocol in each run's report.",
                          table(runs), true);
   // One evaluation, at the end, is in the table.
