@@ -28,14 +28,6 @@ using namespace swav::test;
 
 namespace {
 
-ImageSet noise() {
-  ImageSet images(20, 20, 1);
-  images.pixels.resize(24 * 20 * 20);
-  PhiloxStream random(3, 0);
-  for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
-  return images;
-}
-
 TrainOptions small_options() {
   TrainOptions o = tiny_options("", "");
   o.width = 8;
@@ -59,7 +51,7 @@ using Change = std::function<void(TrainOptions&)>;
 // First: the trainer's device is made once.
 #ifdef SWAV_CUDA_EMULATED
 TEST_CASE("without a GPU a learner says so") {
-  const ImageSet images = noise();
+  const ImageSet images = noise(24, 20);
   emulation::devices = 0;
   try {
     Learner learner(on_gpu(small_options()), images, Normalization{});
@@ -72,7 +64,7 @@ TEST_CASE("without a GPU a learner says so") {
 }
 
 TEST_CASE("too little memory on the GPU is one line that says what to do") {
-  const ImageSet images = noise();
+  const ImageSet images = noise(24, 20);
   TrainOptions o = on_gpu(small_options());
   o.batch_size = 24;
   emulation::free_bytes = std::size_t{1} << 20;
@@ -87,7 +79,7 @@ TEST_CASE("too little memory on the GPU is one line that says what to do") {
 #endif
 
 TEST_CASE("learners on a GPU learn what those on the CPU do, with every setting") {
-  const ImageSet images = noise();
+  const ImageSet images = noise(24, 20);
   const std::vector<std::pair<const char*, Change>> changes{
       {"plain", [](TrainOptions&) {}},
       {"queue and larc", [](TrainOptions& o) { o.queue_length = 8, o.larc = true, o.learning_rate = 1; }},
@@ -135,7 +127,7 @@ TEST_CASE("learners on a GPU learn what those on the CPU do, with every setting"
 }
 
 TEST_CASE("a learner on a GPU goes on from another's state, bit for bit") {
-  const ImageSet images = noise();
+  const ImageSet images = noise(24, 20);
   TrainOptions o = on_gpu(small_options());
   o.queue_length = 12;
   o.momentum_encoder = 0.9;
@@ -186,7 +178,7 @@ TEST_CASE("a run on a GPU is evaluated and reported, goes on bit for bit, and go
 }
 
 TEST_CASE("bfloat16 on a GPU is near float, and features are those of the CPU") {
-  const ImageSet images = noise();
+  const ImageSet images = noise(24, 20);
   TrainOptions o = small_options();
   Learner exact(o, images, Normalization{});
   o = on_gpu(o);
@@ -206,7 +198,7 @@ TEST_CASE("bfloat16 on a GPU is near float, and features are those of the CPU") 
 }
 
 TEST_CASE("what a GPU does without is refused by name") {
-  const ImageSet images = noise();
+  const ImageSet images = noise(24, 20);
   TrainOptions o = on_gpu(small_options());
   o.objective = "sela-v2";
   CHECK_THROWS_WITH_AS(Learner(o, images, Normalization{}),

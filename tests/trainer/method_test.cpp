@@ -28,14 +28,6 @@ using namespace swav::test;
 
 namespace {
 
-ImageSet noise() {
-  ImageSet images(28, 28, 1);
-  images.pixels.resize(96 * 28 * 28);
-  PhiloxStream random(3, 0);
-  for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
-  return images;
-}
-
 /// Plain SGD at a rate that stays, in float: a step is minus the rate times the gradient.
 TrainOptions plain_options() {
   TrainOptions o = tiny_options("", "");

@@ -23,14 +23,6 @@ using namespace swav::test;
 
 namespace {
 
-ImageSet noise() {
-  ImageSet images(28, 28, 1);
-  images.pixels.resize(96 * 28 * 28);
-  PhiloxStream random(3, 0);
-  for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
-  return images;
-}
-
 using Change = std::function<void(TrainOptions&)>;
 using Values = std::vector<std::vector<float>>;
 

@@ -1,11 +1,13 @@
 // What the trainer's tests share. In: nothing. Out: tiny data sets, tiny settings.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "data/dataset.hpp"
 #include "files.hpp"
 #include "swav/core/philox.hpp"
 #include "train/options.hpp"
@@ -43,6 +45,15 @@ inline void write_tiny_fashion_mnist(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   write_idx_part(folder, "train", 96);
   write_idx_part(folder, "t10k", 40);
+}
+
+/// Images in memory that have nothing in them.
+inline resnet::ImageSet noise(std::size_t count = 96, Index side = 28) {
+  resnet::ImageSet images(side, side, 1);
+  images.pixels.resize(count * static_cast<std::size_t>(side * side));
+  PhiloxStream random(3, 0);
+  for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(random.below(256));
+  return images;
 }
 
 /// 6 steps an epoch, 18 in all; a step takes some milliseconds.
