@@ -5,8 +5,8 @@
 #   bash tests/run.sh           as said
 #   bash tests/run.sh --quick   without the sanitizers
 #   bash tests/run.sh --long    all else under AddressSanitizer, too: the trainer, the network, the program, the examples;
-#                               the solver under ThreadSanitizer; every scalar under both; runs killed 50 times each; CUDA
-#                               for sm_80, sm_90 and sm_100, where nvcc is
+#                               the solver under ThreadSanitizer; every scalar under both; typed tests by -O3; runs killed
+#                               50 times each; CUDA for sm_80, sm_90 and sm_100, where nvcc is
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source examples/packages.sh
