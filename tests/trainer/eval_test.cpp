@@ -29,6 +29,12 @@ using namespace swav::test;
 
 namespace {
 
+void run_command(const std::vector<std::string>& arguments) {
+  std::vector<const char*> pointers;
+  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
+  parse_eval_command_line(static_cast<int>(pointers.size()), pointers.data()).run();
+}
+
 /// A run of 3 steps; evaluations of its checkpoint, and the JSON lines they leave.
 class TinyRun {
  public:
@@ -48,10 +54,7 @@ class TinyRun {
     std::filesystem::remove(json);
     arguments.insert(arguments.begin(), {"swav-eval", command, path("run")});
     arguments.insert(arguments.end(), {"--json", json, "--threads", "1"});
-    std::vector<const char*> pointers;
-    for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
-    const EvalCommandLine line = parse_eval_command_line(static_cast<int>(pointers.size()), pointers.data());
-    line.run();
+    run_command(arguments);
     std::vector<nlohmann::json> lines;
     std::istringstream text(std::filesystem::exists(json) ? read_text(json) : "");
     for (std::string one; std::getline(text, one);) lines.push_back(nlohmann::json::parse(one));
@@ -292,9 +295,7 @@ TEST_CASE("compare puts runs, what they differ in, and the curves of finetune on
                                  {"accuracy", accuracy}});
   const auto compare = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {"swav-eval", "compare"});
-    std::vector<const char*> pointers;
-    for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
-    parse_eval_command_line(static_cast<int>(pointers.size()), pointers.data()).run();
+    run_command(arguments);
   };
   compare({run.path("run"), run.path("other/"), "--results", results, "--output", page});
   const std::string html = read_text(page);

@@ -176,11 +176,7 @@ std::string short_number(double value) {
   return text;
 }
 
-std::string line_chart(const LineChart& given) {
-  LineChart chart = given;
-  if (chart.log_x)
-    for (Series& series : chart.series)
-      for (Point& p : series.points) p.x = std::log10(p.x);
+std::string line_chart(const LineChart& chart) {
   Axis x = empty_axis(), y = empty_axis();
   for (const Series& series : chart.series)
     for (const Point& p : series.points) {

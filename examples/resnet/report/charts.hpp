@@ -29,7 +29,7 @@ struct LineChart {
   std::vector<Series> series;
   std::vector<ReferenceLine> references = {};
   bool from_zero = false;
-  bool log_x = false;  // x > 0, told in %
+  bool log_x = false;  // x are logarithms to the base 10 of shares in %
   double height = 220;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -26,6 +27,7 @@ using Json = nlohmann::json;
 struct ComparedRun {
   std::string folder, name;
   TrainOptions options;
+  Index prototypes = 0;  // of the first head
   MetricsHistory history;
 
   /// The mean over the last hundred steps.
@@ -51,6 +53,7 @@ std::vector<ComparedRun> read_runs(const std::vector<std::string>& folders) {
                     .options = read_checkpoint_options(path),
                     .history = read_metrics(path / "metrics.jsonl")});
   }
+  for (ComparedRun& run : runs) run.prototypes = head_prototypes(run.options)[0];
   for (ComparedRun& run : runs)
     if (std::ranges::count(runs, run.name, &ComparedRun::name) > 1) run.name = run.folder;
   return runs;
@@ -59,12 +62,13 @@ std::vector<ComparedRun> read_runs(const std::vector<std::string>& folders) {
 /// The flags in which the runs differ, of those that decide what is computed; each run's as swav-train takes them.
 std::vector<std::string> differences(const std::vector<ComparedRun>& runs) {
   std::vector<std::string> texts(runs.size());
-  TrainOptions first = runs[0].options;
-  visit_options(first, [&](const OptionInfo& info, const auto&) {
+  std::vector<Json> records;
+  for (const ComparedRun& run : runs) records.push_back(to_json(run.options));
+  visit_options(runs[0].options, [&](const OptionInfo& info, const auto&) {
     if (info.run_only) return;
     const std::string name = record_name(info);
     std::vector<std::string> values;
-    for (const ComparedRun& run : runs) values.push_back(to_json(run.options).at(name).dump());
+    for (const Json& record : records) values.push_back(record.at(name).dump());
     if (std::ranges::count(values, values[0]) == std::ssize(values)) return;
     for (std::size_t r = 0; r < runs.size(); ++r) {
       if (!texts[r].empty()) texts[r] += ' ';
@@ -90,7 +94,7 @@ std::string table(const std::vector<ComparedRun>& runs) {
             accuracy(&EvaluationRecord::knn_accuracy) + "</td><td>" + accuracy(&EvaluationRecord::linear_accuracy) +
             "</td><td>" + short_number(run.at_end([](const StepRecord& s) { return s.loss_over_ln_k; })) + "</td><td>" +
             short_number(run.at_end([](const StepRecord& s) { return static_cast<double>(s.prototypes_used); })) +
-            " of " + std::to_string(head_prototypes(run.options)[0]) + "</td><td>" +
+            " of " + std::to_string(run.prototypes) + "</td><td>" +
             (evaluations.empty() ? "-" : duration_text(evaluations.back().training_seconds)) + "</td><td><code>" +
             escape_html(settings[r]) + "</code></td></tr>\n";
   }
@@ -171,7 +175,7 @@ std::string curve_section(const std::map<std::string, Curve>& curves) {
       double sum = 0;
       for (const double accuracy : found->second) sum += accuracy;
       const double mean = sum / static_cast<double>(found->second.size());
-      series.points.push_back({100 * share, 100 * mean});
+      series.points.push_back({std::log10(100 * share), 100 * mean});
       html += "<td>" + percent_text(mean) + "</td>";
     }
     html += "</tr>\n";
@@ -203,7 +207,7 @@ std::string page(const std::vector<ComparedRun>& runs, const std::vector<std::st
   html += report_section(
       "Prototypes used", "Share of the prototypes that a batch's codes choose, in %.",
       step_chart("Prototypes used by images", runs, true, [](const ComparedRun& run, const StepRecord& s) {
-        return 100 * static_cast<double>(s.prototypes_used) / static_cast<double>(head_prototypes(run.options)[0]);
+        return 100 * static_cast<double>(s.prototypes_used) / static_cast<double>(run.prototypes);
       }));
   html += report_section("Spread of the embeddings", "1: they fill the sphere; 0: all images map to one point.",
                          step_chart("Spread by images", runs, true,
