@@ -34,8 +34,9 @@ bool throws_invalid_input(Work&& work) {
   return false;
 }
 
-/// In sharded_loss.cpp.
+/// In sharded_loss.cpp, and in cuda/nccl_loss.cpp.
 void loss_of_shares(const MpiCommunicator& group);
+void loss_of_gpus(const MpiCommunicator& group);
 
 /// main: runs `run` with the group of all processes.
 inline int run_by_mpi(int argc, char** argv, void (*run)(const MpiCommunicator&)) {

@@ -50,6 +50,10 @@ void share(const CudaDevice& device, MatrixView<const float> scores, MatrixView<
   swav::Sinkhorn<float, CudaDevice, swav::NcclCommunicator> sinkhorn({}, device, group);
   sinkhorn.codes_into(scores, out);
   (void)sinkhorn.solve(scores).plan();
+  swav::PrototypeBank<float, CudaDevice> bank(30, scores.cols, /*seed=*/1, device);
+  swav::SwappedPredictionLoss<float, CudaDevice, swav::NcclCommunicator> loss({}, device, group);
+  swav::EmbeddingQueue<float, CudaDevice> queue(2, scores.cols, {}, device);
+  (void)loss(scores, bank, 2, {.queue = &queue});
 }
 #endif
 

@@ -146,6 +146,7 @@ void run(const MpiCommunicator& group) {
   a_bad_score_in_one_process_is_a_fault_in_all(group);
   a_transport_is_that_of_all_rows(group);
   processes_meet_by_tcp(group);
+  loss_of_gpus(group);
 }
 
 }  // namespace

@@ -55,6 +55,13 @@ class BatchShare {
     all_ = static_cast<Index>(std::accumulate(begin, begin + static_cast<Index>(size), 0.0));
   }
 
+  /// In place of agree(), where all are known to have as many samples: without a call to the group.
+  void take_equal(Index samples) {
+    samples_ = samples;
+    first_ = samples * group_.rank();
+    all_ = samples * group_.size();
+  }
+
   /// This process's samples over those of all.
   [[nodiscard]] double part() const { return static_cast<double>(samples_) / static_cast<double>(all_); }
 

@@ -23,17 +23,16 @@ namespace swav::detail {
 template <class Scalar, Communicator Group>
 class CodesSolver<Scalar, CudaDevice, Group> {
   using A = Accumulator<Scalar>;
-  static constexpr bool grouped = !std::is_same_v<Group, SelfCommunicator>;
 
  public:
   CodesSolver(const SinkhornOptions& options, const CudaDevice& device, const Group& group = {})
-      : options_(options), device_(device), group_(group) {}
+      : options_(options), device_(device), group_(group), grouped_(group.size() > 1) {}
 
   [[nodiscard]] const SinkhornOptions& options() const { return options_; }
   void set_epsilon(double epsilon) { options_.epsilon = epsilon; }
 
   void codes_into(MatrixView<const Scalar> scores, MatrixView<Scalar> out) {
-    check_codes(options_, scores, out, grouped);
+    check_codes(options_, scores, out, grouped_);
     enqueue(scores, out);
   }
 
@@ -56,7 +55,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
     constexpr int column_threads = column_slices * warp_threads;
     with_layout<Scalar>(plan, [&]<class Layout>(Layout) {
       launch(device_, blocks, plan.threads, codes_first<Layout, Scalar>, call);
-      if constexpr (grouped) {
+      if (grouped_) {
         launch(device_, 1, column_threads, codes_range<Scalar>, call, blocks);
         group_.maximum(call.group_range, 3);
       }
@@ -102,7 +101,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
     call.block_minima = block_minima_.reserve(blocks);
     call.partial_sums = partial_sums_.reserve(blocks * scores.cols);
     call.column_sums = column_sums_.reserve(scores.cols + 1);
-    call.group_range = grouped ? group_range_.reserve(3) : nullptr;
+    call.group_range = grouped_ ? group_range_.reserve(3) : nullptr;
     call.state = state_.reserve(1);
     call.faults = device_.faults();
     call.statistics = statistics;
@@ -110,20 +109,20 @@ class CodesSolver<Scalar, CudaDevice, Group> {
   }
 
   void add_up_columns(const CodesCall<Scalar>& call) const {
-    if constexpr (grouped) group_.sum(call.column_sums, call.scores.cols + 1);
+    if (grouped_) group_.sum(call.column_sums, call.scores.cols + 1);
   }
 
   void codes_in_log_domain(const CodesCall<Scalar>& call, int iterations, Index blocks) {
     const Index cols = call.scores.cols;
     const int threads = std::min(most_row_threads, static_cast<int>(whole_warps(cols)));
-    const LogCodes log{row_potentials_.reserve(call.scores.rows),  column_potentials_.reserve(cols),
-                       log_partials_.reserve(blocks * cols),       grouped ? own_largest_.reserve(cols) : nullptr,
-                       grouped ? largest_.reserve(cols) : nullptr, grouped ? log_sums_.reserve(cols) : nullptr};
+    const LogCodes log{row_potentials_.reserve(call.scores.rows),   column_potentials_.reserve(cols),
+                       log_partials_.reserve(blocks * cols),        grouped_ ? own_largest_.reserve(cols) : nullptr,
+                       grouped_ ? largest_.reserve(cols) : nullptr, grouped_ ? log_sums_.reserve(cols) : nullptr};
     const Index column_blocks = (cols + threads - 1) / threads;
     for (int iteration = 1; iteration <= iterations; ++iteration) {
       launch(device_, blocks, threads, codes_log_iterate<Scalar>, call, log, iteration == 1);
       launch(device_, column_blocks, threads, codes_log_columns<Scalar>, call, log, blocks);
-      if constexpr (grouped) {
+      if (grouped_) {
         group_.maximum(log.largest, cols);
         launch(device_, column_blocks, threads, codes_log_align<Scalar>, call, log);
         group_.sum(log.sums, cols);
@@ -135,6 +134,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
   SinkhornOptions options_;
   CudaDevice device_;
   Group group_;
+  bool grouped_;
   CudaBuffer<A> row_maxima_, block_maxima_, block_minima_, masses_, group_range_;
   CudaBuffer<double> own_largest_, largest_, log_sums_;
   CudaBuffer<double> partial_sums_, column_sums_, row_potentials_, column_potentials_;

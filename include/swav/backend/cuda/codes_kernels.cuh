@@ -148,7 +148,7 @@ __device__ CodesDomain choose_domain(const CodesCall<Scalar>& call, A minimum, A
   CodesDomain domain = CodesDomain::log;
   const double span = (static_cast<double>(maximum) - static_cast<double>(minimum)) / call.epsilon;
   if (!finite)
-    fault = bad_scores;
+    fault = call.group_range != nullptr ? bad_elsewhere : bad_scores;  // codes_range has told of our own
   else if (call.log_only)
     domain = CodesDomain::log;
   else if (span <= call.certain_span)
@@ -181,15 +181,17 @@ __device__ void range_of_blocks(const CodesCall<Scalar>& call, Index blocks, A (
   reduce_block(found, CudaMaximum(), scratch, turn);
 }
 
-/// In a group, between codes_first and codes_columns: what is then made that of all processes. One block.
+/// In a group, between codes_first and codes_columns: what is then made that of all processes; raises the fault where
+/// this process's scores are bad. One block.
 template <class Scalar>
 __global__ void __launch_bounds__(column_slices* warp_threads) codes_range(CodesCall<Scalar> call, Index blocks) {
   using A = Accumulator<Scalar>;
   __shared__ BlockScratch<A, 3> scratch;
   A found[3];
   range_of_blocks(call, blocks, found, scratch);
-  if (threadIdx.x == 0)
-    for (int i = 0; i < 3; ++i) call.group_range[i] = found[i];
+  if (threadIdx.x != 0) return;
+  for (int i = 0; i < 3; ++i) call.group_range[i] = found[i];
+  if (found[2] != A(0)) atomicOr(call.faults, int{bad_scores});
 }
 
 /// The sums of the columns over all blocks; after codes_first, which its `first` says, the state of the call as well.

@@ -34,7 +34,8 @@ enum CudaFault : int {
   bad_gradients = 32,
   bad_rate = 64,
   bad_features = 128,
-  bad_pixels = 256
+  bad_pixels = 256,
+  bad_elsewhere = 512  // in another process of a group
 };
 
 /// Specialised, with make(stream), for devices that work on a CUDA stream without being a CudaDevice.
@@ -127,7 +128,7 @@ class CudaDevice {
   }
 
   /// Waits for the stream. Throws InvalidInput when a call since the last synchronize() met values that it could not
-  /// work with, CudaError when the GPU failed.
+  /// work with, InvalidElsewhere when these were another process's of a group, CudaError when the GPU failed.
   void synchronize() const {
     Resources& r = *resources_;
     detail::check_cuda(cudaMemcpyAsync(r.seen, r.faults, sizeof(int), cudaMemcpyDeviceToHost, r.stream),
@@ -135,6 +136,8 @@ class CudaDevice {
     detail::check_cuda(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
     if (*r.seen == 0) return;
     detail::check_cuda(cudaMemsetAsync(r.faults, 0, sizeof(int), r.stream), "cudaMemsetAsync");
+    if (*r.seen == detail::bad_elsewhere)
+      throw InvalidElsewhere("input that cannot be worked with found in another process of the group");
     throw InvalidInput(detail::fault_message(*r.seen));
   }
 

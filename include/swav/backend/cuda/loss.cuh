@@ -20,8 +20,12 @@ namespace swav::detail {
 
 /// Work, a head: |A| products of B x K x D for the codes' scores, 2 |A| with the codes, and 3 V with the softmax (a
 /// value alone: 2 |A| + V). Memory: |A| B K codes and a block of rows of scores, both of 16 bits for 16-bit scalars.
-template <class Scalar>
-class LossWork<Scalar, CudaDevice, SelfCommunicator> {
+///
+/// In a group of processes all have as many samples, which nobody checks, since nothing is waited for: beside those of
+/// the codes three reductions are enqueued, with a queue one more. Input of one process that cannot be worked with is a
+/// fault in all.
+template <class Scalar, Communicator Group>
+class LossWork<Scalar, CudaDevice, Group> {
   using P = typename ProductScalar<Scalar>::type;
   using A = Accumulator<P>;
   using Bank = PrototypeBank<Scalar, CudaDevice>;
@@ -32,8 +36,8 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
   using Rows = RowPasses<CudaDevice>;
 
  public:
-  LossWork(const SwappedPredictionOptions& options, const CudaDevice& device, SelfCommunicator)
-      : device_(device), sinkhorn_(options.sinkhorn, device) {}
+  LossWork(const SwappedPredictionOptions& options, const CudaDevice& device, const Group& group)
+      : device_(device), group_(group), share_(group), sinkhorn_(options.sinkhorn, device, group) {}
 
   void set_epsilon(double epsilon) { sinkhorn_.set_epsilon(epsilon); }
 
@@ -56,7 +60,7 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
 
   template <class Check, class Shape>
   void codes(const SwappedPredictionOptions& options, MatrixView<const Scalar> embeddings, const Bank& bank,
-             Index samples, Codes& codes, Queue* queue, Index, Check check, Shape shape) {
+             Index samples, Codes& codes, Queue* queue, Index parts, Check check, Shape shape) {
     check();
     shape();
     const Index views = embeddings.rows / samples;
@@ -66,12 +70,13 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
         prepare(bank.weights(), options.prototypes == Prototypes::raw, code_c_, bad_prototypes).unit;
     const MatrixView<P> all = reserve_codes(call, bank);
     const CodesStatistics statistics = reserve_statistics(call, bank);
+    share_faults(statistics.used + bank.prototypes(), 0);
     for (std::size_t head = 0; head < codes.heads.size(); ++head) {
       const MatrixView<P> head_codes(all.data, all.rows, bank.head_prototypes()[head]);
       compute_codes(options, call, z, rows_of_head(c, bank, head), queue, head_codes, statistics);
       Rows::convert(device_, MatrixView<const P>(head_codes), MatrixView<A>(codes.heads[head]));
     }
-    push(call, z, queue, options);
+    push(call, z, queue, options, parts);
   }
 
  private:
@@ -127,7 +132,7 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
       predict(call, z.unit, head_c, head_sums, softmax_gradient, gradients, head > 0);
     }
     finish(call, z, c, step, statistics, gradients, static_cast<Index>(bank.head_prototypes().size()));
-    push(call, code_z, source.queue, options);
+    push(call, code_z, source.queue, options, 1);
   }
 
   /// From sums over all heads to the step.
@@ -135,14 +140,32 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
               bool gradients, Index heads) {
     const MatrixView<Scalar> grad_z = gradients ? MatrixView<Scalar>(step.grad_embeddings) : MatrixView<Scalar>{};
     double* const values = values_.reserve(z.unit.rows);
+    share_faults(statistics.used, c.unit.rows);
+    if (gradients) group_.sum(prototype_sums_.data(), c.unit.size());
     launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish_rows<Scalar, P>, call, z.unit, z.norms,
            targets_.data(), softmax_gradient_.data(), log_sums_.data(), grad_z, values);
     if (gradients)
       launch(device_, warp_row_blocks(c.unit.rows), row_block_threads, finish_prototypes<Scalar, P>, c.unit, c.norms,
              prototype_sums_.data(), MatrixView<Scalar>(step.grad_prototypes), device_.faults());
+    double* const value = step.value.slot(device_);
+    double* const entropy = step.codes_entropy.slot(device_);
+    double* const numbers = numbers_.reserve(2);
     launch(device_, 1, most_row_threads, sum_loss<A>, call.pair_weight, values, z.unit.rows, statistics.row_entropies,
-           heads * call.assigned_count * call.samples, statistics.used, c.unit.rows, device_.faults(),
-           step.value.slot(device_), step.codes_entropy.slot(device_), step.prototypes_used.slot(device_));
+           heads * call.assigned_count * call.samples, group_.size(), statistics.used, c.unit.rows, device_.faults(),
+           grouped() ? numbers : value, grouped() ? numbers + 1 : entropy, step.prototypes_used.slot(device_));
+    if (!grouped()) return;
+    group_.sum(numbers, 2);
+    launch(device_, 1, 1, store_loss<double>, numbers, device_.faults(), value, entropy);
+  }
+
+  [[nodiscard]] bool grouped() const { return group_.size() > 1; }
+
+  /// flags[0 .. count) become the largest of all processes, and a fault of one process one of all. Room for one more.
+  void share_faults(int* flags, Index count) const {
+    if (!grouped()) return;
+    launch(device_, 1, 1, tell_fault<int>, flags + count, device_.faults());
+    group_.maximum(flags, count + 1);
+    launch(device_, 1, 1, take_fault<int>, flags + count, device_.faults());
   }
 
   Call describe(const SwappedPredictionOptions& options, Index samples, Index views, const Bank& bank) const {
@@ -155,18 +178,21 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
             " views found, at most ", most_assigned, " wanted on a GPU");
     call.assigned_count = static_cast<int>(assigned);
     std::copy(options.crops_for_assign.begin(), options.crops_for_assign.end(), call.assigned);
-    const double pairs = static_cast<double>(assigned) * static_cast<double>(views - 1) * static_cast<double>(samples);
+    const double pairs = static_cast<double>(assigned) * static_cast<double>(views - 1) * all_samples(samples);
     call.pair_weight = static_cast<A>(1.0 / (pairs * static_cast<double>(bank.head_prototypes().size())));
     call.faults = device_.faults();
     return call;
   }
 
   // As if codes were of a view that is not among those that predict.
-  static void predict_in_all_views(Call& call, const Bank& bank) {
+  void predict_in_all_views(Call& call, const Bank& bank) const {
     call.assigned_count = 1;
     call.assigned[0] = -1;
-    call.pair_weight = static_cast<A>(
-        1.0 / (static_cast<double>(call.views * call.samples) * static_cast<double>(bank.head_prototypes().size())));
+    call.pair_weight = static_cast<A>(1.0 / (static_cast<double>(call.views) * all_samples(call.samples) *
+                                             static_cast<double>(bank.head_prototypes().size())));
+  }
+  [[nodiscard]] double all_samples(Index samples) const {
+    return static_cast<double>(samples) * static_cast<double>(group_.size());
   }
 
   Prepared prepare(MatrixView<const Scalar> rows, bool normalize, PreparedMemory& memory, CudaFault fault) {
@@ -191,7 +217,7 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
   CodesStatistics reserve_statistics(const Call& call, const Bank& bank) {
     const auto heads = static_cast<Index>(bank.head_prototypes().size());
     const CodesStatistics statistics{row_entropies_.reserve(heads * call.assigned_count * call.samples),
-                                     used_.reserve(bank.prototypes())};
+                                     used_.reserve(bank.prototypes() + 1)};
     check_cuda(cudaMemsetAsync(statistics.used, 0, static_cast<std::size_t>(bank.prototypes()) * sizeof(int),
                                device_.stream()),
                "cudaMemsetAsync");
@@ -202,10 +228,12 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
   void compute_codes(const SwappedPredictionOptions& options, const Call& call, MatrixView<P> z, MatrixView<P> c,
                      const Queue* queue, MatrixView<P> codes, const CodesStatistics& statistics) {
     // Rows of length 1 have scores in [-1, 1], and a little more by rounding.
-    const bool span_known =
-        options.embeddings == Embeddings::raw && options.prototypes == Prototypes::raw &&
-        2.01 / sinkhorn_.options().epsilon <= CodesSolver<P, CudaDevice, SelfCommunicator>::certain_span();
-    const Index samples = call.samples, queued = queue == nullptr ? 0 : queue->used();
+    const bool span_known = options.embeddings == Embeddings::raw && options.prototypes == Prototypes::raw &&
+                            2.01 / sinkhorn_.options().epsilon <= CodesSolver<P, CudaDevice, Group>::certain_span();
+    // Every process has all of the queue, and takes its share of the rows.
+    const Index samples = call.samples, size = group_.size(), used = queue == nullptr ? 0 : queue->used();
+    const Index first_queued = used * group_.rank() / size;
+    const Index queued = used * (group_.rank() + 1) / size - first_queued;
     for (Index i = 0; i < call.assigned_count; ++i) {
       const MatrixView<P> out = codes.middle_rows(i * samples, samples);
       const MatrixView<P> batch = z.middle_rows(call.assigned[i] * samples, samples);
@@ -216,10 +244,11 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
         continue;
       }
       // Room for the full queue, so that nothing is allocated while it fills.
-      P* const memory = stacked_.reserve((queue->length() + samples) * c.rows);
+      const Index most_queued = (queue->length() + size - 1) / size;
+      P* const memory = stacked_.reserve((most_queued + samples) * c.rows);
       const MatrixView<P> stacked(memory, queued + samples, c.rows);
-      const MatrixView<P> rows(queue_rows_.reserve(queue->length() * c.cols), queued, c.cols);
-      Rows::convert(device_, queue->rows(i), rows);
+      const MatrixView<P> rows(queue_rows_.reserve(most_queued * c.cols), queued, c.cols);
+      Rows::convert(device_, queue->rows(i).middle_rows(first_queued, queued), rows);
       multiply<P>(device_, A(1), rows, false, c, true, A(0), stacked.middle_rows(0, queued));
       multiply<P>(device_, A(1), batch, false, c, true, A(0), stacked.middle_rows(queued, samples));
       sinkhorn_.enqueue(stacked, out, of_view, span_known);
@@ -241,14 +270,18 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
   static int threads_for(Index cols) { return std::min(most_row_threads, static_cast<int>(whole_warps(cols))); }
 
   /// A queue gets what codes were computed of, unless the step has met what it could not work with.
-  void push(const Call& call, MatrixView<P> z, Queue* queue, const SwappedPredictionOptions& options) {
+  void push(const Call& call, MatrixView<P> z, Queue* queue, const SwappedPredictionOptions& options, Index parts) {
     if (queue == nullptr) return;
+    share_.take_equal(call.samples);
+    const auto write = [&](MatrixView<const A> rows) {
+      share_.push(device_, rows, call.samples, parts, options.crops_for_assign, *queue);
+    };
     if constexpr (std::is_same_v<P, A>) {
-      queue->push(z, call.samples, options.crops_for_assign);
+      write(z);
     } else {
       const MatrixView<A> wide(pushed_.reserve(z.size()), z.rows, z.cols);
       Rows::convert(device_, MatrixView<const P>(z), wide);
-      queue->push(wide, call.samples, options.crops_for_assign);
+      write(wide);
     }
   }
 
@@ -276,11 +309,13 @@ class LossWork<Scalar, CudaDevice, SelfCommunicator> {
   }
 
   CudaDevice device_;
-  CodesSolver<P, CudaDevice, SelfCommunicator> sinkhorn_;
+  Group group_;
+  BatchShare<Scalar, CudaDevice, Group> share_;
+  CodesSolver<P, CudaDevice, Group> sinkhorn_;
   PreparedMemory z_, c_, code_z_, code_c_;
   CudaBuffer<P> other_views_, codes_, stacked_, queue_rows_, block_;
   CudaBuffer<A> targets_, softmax_gradient_, prototype_sums_, pushed_;
-  CudaBuffer<double> log_sums_, values_, row_entropies_;
+  CudaBuffer<double> log_sums_, values_, row_entropies_, numbers_;
   CudaBuffer<int> used_;
   Step value_;  // of value(), without matrices
 };

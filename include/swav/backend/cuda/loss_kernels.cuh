@@ -140,12 +140,13 @@ __global__ void __launch_bounds__(row_block_threads)
                      [&](Index d) { return sums[k * c.cols + d]; });
 }
 
-/// The numbers of a step, in the host's memory. Sums in the order of the rows, by one block; nothing where there is a
-/// fault. `codes`: rows of codes, over all heads.
+/// The numbers of a step, in the host's memory or, in a group, what this process adds to two of them. Sums in the order
+/// of the rows, by one block; nothing where there is a fault. `codes`: rows of codes, over all heads.
 template <class A>
 __global__ void __launch_bounds__(most_row_threads)
-    sum_loss(A pair_weight, const double* values, Index rows, const double* entropies, Index codes, const int* used,
-             Index prototypes, const int* faults, double* value, double* codes_entropy, Index* prototypes_used) {
+    sum_loss(A pair_weight, const double* values, Index rows, const double* entropies, Index codes, int processes,
+             const int* used, Index prototypes, const int* faults, double* value, double* codes_entropy,
+             Index* prototypes_used) {
   __shared__ BlockScratch<double, 3> scratch;
   int turn = 0;
   double sums[3] = {0, 0, 0};
@@ -155,8 +156,26 @@ __global__ void __launch_bounds__(most_row_threads)
   reduce_block(sums, CudaAdd(), scratch, turn);
   if (threadIdx.x != 0 || *faults != 0) return;
   *value = static_cast<double>(pair_weight) * sums[0];
-  *codes_entropy = sums[1] / static_cast<double>(codes);
+  *codes_entropy = sums[1] / static_cast<double>(codes * processes);
   *prototypes_used = static_cast<Index>(sums[2]);
+}
+
+/// The same numbers in a group, once they have been added up over its processes.
+template <class Number>
+__global__ void store_loss(const Number* numbers, const int* faults, double* value, double* codes_entropy) {
+  if (*faults != 0) return;
+  *value = numbers[0];
+  *codes_entropy = numbers[1];
+}
+
+/// Whether this process has a fault, and, from whether any process has one, that of those that have none themselves.
+template <class Flag>
+__global__ void tell_fault(Flag* flag, const int* faults) {
+  *flag = *faults != 0 ? 1 : 0;
+}
+template <class Flag>
+__global__ void take_fault(const Flag* flag, int* faults) {
+  if (*flag != 0 && *faults == 0) *faults = bad_elsewhere;
 }
 
 /// Codes that were computed before, and what is to be known of them.
