@@ -3,7 +3,7 @@
 # compute-sanitizer, then the trainer's tests and a short run of it, and ends with a verdict. Needs CUDA 13 with cuBLAS;
 # Eigen and doctest, in the usual places or in SWAV_GPU_INCLUDES (folders, separated by colons); for the trainer CMake,
 # cuDNN 9 and what it needs on a CPU (docs/training.md), with the CMake packages of all of these: CMAKE_PREFIX_PATH in the
-# environment names folders that CMake does not look in by itself.
+# environment names folders that CMake does not look in by itself. Two GPUs, NCCL and MPI: training over both, too.
 #   bash tests/gpu.sh [ARCHITECTURE]    90 by default; objects and logs in build-gpu/
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -74,10 +74,26 @@ if cmake -S . -B "$trainer" -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWA
     >"$output/trainer_build.log" 2>&1; then
   ctest --test-dir "$trainer" -L trainer_cuda --output-on-failure 2>&1 | tee "$output/trainer.log" ||
     failed+=("the trainer's tests")
+  # Ranks that share batches, a GPU each, against one learner of whole batches; then the program.
+  gpus=$(nvidia-smi -L | grep -c '^GPU')
+  ranks=()
+  if ((gpus < 2)); then
+    echo "several GPUs: skipped: $gpus GPU"
+  elif ! command -v mpirun >/dev/null; then
+    echo "several GPUs: skipped: no mpirun"
+  else
+    ranks=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --bind-to none -n 2)
+    "${ranks[@]}" "$trainer/tests/cuda/test_trainer_cuda" --no-skip --test-case="ranks with a GPU each*" 2>&1 |
+      tee "$output/trainer_ranks.log" || failed+=("two GPUs")
+  fi
   data=build-gpu/trainer-data
   if "${SWAV_PYTHON:-python3}" tests/gpu_images.py "$data"; then
     "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite \
       --output "$output/trainer-run" 2>&1 | tee "$output/trainer_run.log" || failed+=("a run of the trainer")
+    ((${#ranks[@]} == 0)) ||
+      "${ranks[@]}" "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" \
+        --overwrite --output "$output/trainer-ranks" 2>&1 | tee -a "$output/trainer_ranks.log" ||
+      failed+=("a run on two GPUs")
   else
     failed+=("a run of the trainer (no images)")
   fi

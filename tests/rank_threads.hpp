@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <barrier>
+#include <cstddef>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <string>
@@ -13,6 +15,10 @@
 #include "engine/rank_group.hpp"
 
 namespace swav::test {
+
+/// How ranks read and write what they reduce: where that is a GPU's, tests put a copy here that reaches it.
+inline void (*copy_memory)(void* to, const void* from, std::size_t bytes) =
+    [](void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); };
 
 /// Sums are made in the order of the ranks by every thread for itself: the same bits.
 class RankThreads {
@@ -54,6 +60,7 @@ class RankThreads {
     Link(RankThreads& all, int rank) : all_(all), rank_(rank) {}
     [[nodiscard]] int rank() const override { return rank_; }
     [[nodiscard]] int size() const override { return all_.size_; }
+    [[nodiscard]] int rank_on_machine() const override { return rank_; }
     void sum(float* data, Index count) override {
       reduce(data, count, [](float a, float b) { return a + b; });
     }
@@ -65,6 +72,9 @@ class RankThreads {
     }
     void maximum(double* data, Index count) override {
       reduce(data, count, [](double a, double b) { return std::max(a, b); });
+    }
+    void maximum(int* data, Index count) override {
+      reduce(data, count, [](int a, int b) { return std::max(a, b); });
     }
     [[nodiscard]] std::vector<std::string> texts(const std::string& own) override {
       return exchange(&own, [&](const auto& entries) {
@@ -78,14 +88,17 @@ class RankThreads {
    private:
     template <class T, class Operation>
     void reduce(T* data, Index count, const Operation& operation) {
-      const std::vector<T> result = exchange(data, [&](const auto& entries) {
+      const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+      std::vector<T> own(static_cast<std::size_t>(count));
+      copy_memory(own.data(), data, bytes);
+      const std::vector<T> result = exchange(own.data(), [&](const auto& entries) {
         const auto of = [&](std::size_t rank) { return static_cast<const T*>(entries[rank]); };
         std::vector<T> joined(of(0), of(0) + count);
         for (std::size_t rank = 1; rank < entries.size(); ++rank)
           std::transform(joined.begin(), joined.end(), of(rank), joined.begin(), operation);
         return joined;
       });
-      std::copy(result.begin(), result.end(), data);
+      copy_memory(data, result.data(), bytes);
     }
 
     RankThreads& all_;

@@ -7,6 +7,7 @@
 #include "model/network.hpp"
 
 #ifdef SWAV_TEST_CUDA
+#include "rank_threads.hpp"
 #include "swav/backend/cuda/device.cuh"
 #endif
 
@@ -15,6 +16,10 @@ namespace swav::resnet::test {
 #ifdef SWAV_TEST_CUDA
 inline constexpr Processor processor = Processor::cuda;
 using ProcessorRows = CudaMatrix<float>;
+
+inline const auto set_copy_memory = swav::test::copy_memory = [](void* to, const void* from, std::size_t bytes) {
+  swav::detail::check_cuda(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "cudaMemcpy");
+};
 
 inline std::vector<float> to_host(MatrixView<const float> rows) {
   std::vector<float> host(static_cast<std::size_t>(rows.size()));

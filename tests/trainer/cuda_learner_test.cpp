@@ -5,11 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "data/dataset.hpp"
 #include "image_files.hpp"
+#ifdef SWAV_MPIEXEC
+#include "rank_checks.hpp"
+#include "train/launch.hpp"
+#endif
 #include "run_checks.hpp"
 #include "support.hpp"
 #include "swav/core/error.hpp"
@@ -196,6 +201,47 @@ TEST_CASE("bfloat16 on a GPU is near float, and features are those of the CPU") 
   REQUIRE(found.rows.rows() == expected.rows.rows());
   CHECK((found.rows - expected.rows).cwiseAbs().maxCoeff() < 1e-4 * expected.rows.cwiseAbs().maxCoeff());
 }
+
+#ifdef SWAV_MPIEXEC
+// Started by mpirun, as a process for each rank.
+TEST_CASE("ranks with a GPU each learn what one learner of whole batches does, with every setting" * doctest::skip()) {
+  const std::unique_ptr<Processes> processes = join_by_mpi();
+  const RankGroup ranks = processes->ranks();
+  const ImageSet images = noise(24, 20);
+#ifdef SWAV_CUDA_EMULATED
+  emulation::devices = ranks.size() - 1;
+  CHECK_THROWS_WITH_AS(Learner(on_gpu(small_options()), images, Normalization{}, ranks),
+                       "--device: cuda found with 2 ranks and 1 GPU, one a rank on each machine wanted", InvalidInput);
+  emulation::devices = ranks.size();
+#endif
+  const std::vector<std::pair<const char*, Change>> changes{
+      {"queue and larc", [](TrainOptions& o) { o.queue_length = 8, o.larc = true, o.learning_rate = 1; }},
+      {"all", [](TrainOptions& o) {
+         o.accumulate = 2, o.queue_length = 20, o.momentum_encoder = 0.9, o.heads = {12, 7};
+         o.crops_for_assign = {1}, o.hard_codes = true, o.final_epsilon = 0.02;
+       }}};
+  for (const auto& [setting, change] : changes) {
+    CAPTURE(std::string(setting));
+    TrainOptions o = on_gpu(small_options());
+    o.batch_size = 6;
+    change(o);
+    Learner part(o, images, Normalization{}, ranks);  // first: it chooses the GPU
+    Learner whole(o, images, Normalization{});
+    for (int step = 0; step < 3; ++step) {
+      CAPTURE(step);
+      check_metrics(part.step(), whole.step());
+      for (Learner* learner : {&part, &whole}) learner->download();
+      const Values values = values_of(whole);
+      check_state(part, values);
+      // Goes on from there: what rounding does to a ReLU at its edge is not to add up.
+      auto value = values.begin();
+      for (StateTensor& tensor : part.state()) std::ranges::copy(*value++, tensor.value.begin());
+      part.resume_at(part.steps_done(), part.total_steps(), part.queue_rows());
+    }
+    CHECK(part.queue_rows() == whole.queue_rows());
+  }
+}
+#endif
 
 TEST_CASE("what a GPU does without is refused by name") {
   const ImageSet images = noise(24, 20);

@@ -291,6 +291,10 @@ TEST_CASE("errors of ranks are told once: all ranks' in one line, one rank's wit
   CHECK(odd.wait() != 0);
   CHECK_MESSAGE(has(odd.errors(), "swav-train: error: --batch-size: 15 found with 2 ranks"), odd.errors());
   CHECK(lines(odd.errors()) == 1);
+  const TrainProcess torchrun(arguments, folder.path(), {"/usr/bin/env", "TORCHELASTIC_RUN_ID=1", "WORLD_SIZE=2"});
+  CHECK(torchrun.wait() != 0);
+  CHECK_MESSAGE(has(torchrun.errors(), "started as one of 2 processes by torchrun, a start by mpirun wanted"),
+                torchrun.errors());
   // Rank 0 alone makes the folder.
   const TrainProcess nowhere(arguments + std::vector<std::string>{"--output", "/proc/nowhere"}, folder.path(),
                              ranks(2));

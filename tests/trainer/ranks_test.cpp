@@ -4,12 +4,12 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <mutex>
 
 #include "data/dataset.hpp"
 #include "image_files.hpp"
+#include "rank_checks.hpp"
 #include "rank_threads.hpp"
 #include "support.hpp"
 #include "swav/core/error.hpp"
@@ -24,32 +24,6 @@ using namespace swav::test;
 namespace {
 
 using Change = std::function<void(TrainOptions&)>;
-using Values = std::vector<std::vector<float>>;
-
-Values values_of(Learner& learner) {
-  Values values;
-  for (const StateTensor& tensor : learner.state()) values.emplace_back(tensor.value.begin(), tensor.value.end());
-  return values;
-}
-
-// Moments are sums of gradients, in which a ReLU at its edge may be the one thing or the other.
-void check_state(Learner& learner, const Values& expected) {
-  const std::vector<StateTensor> state = learner.state();
-  REQUIRE(state.size() == expected.size());
-  for (std::size_t t = 0; t < state.size(); ++t) {
-    const std::string& name = state[t].name;
-    if (name.find("projection_head.0.bias") != std::string::npos) continue;  // its gradient is rounding alone
-    CAPTURE(name);
-    double difference = 0, all = 0;
-    for (std::size_t i = 0; i < expected[t].size(); ++i) {
-      const auto wanted = static_cast<double>(expected[t][i]);
-      difference += std::pow(static_cast<double>(state[t].value[i]) - wanted, 2);
-      all += wanted * wanted;
-    }
-    const bool moves_alone = name.starts_with("optimizer.") || name.ends_with(".bias");  // biases start at 0
-    CHECK(std::sqrt(difference) <= (moves_alone ? 0.1 : 1e-3) * std::sqrt(all));
-  }
-}
 
 }  // namespace
 
@@ -90,10 +64,7 @@ TEST_CASE("ranks that share batches learn what one learner of whole batches does
           CAPTURE(name);
           CAPTURE(size);
           CAPTURE(step);
-          CHECK(found.loss == doctest::Approx(expected[step].loss).epsilon(1e-5));
-          CHECK(found.code_entropy == doctest::Approx(expected[step].code_entropy).epsilon(1e-4));
-          CHECK(found.prototypes_used == expected[step].prototypes_used);
-          CHECK(found.feature_spread == doctest::Approx(expected[step].feature_spread).epsilon(1e-4));
+          check_metrics(found, expected[step]);
           check_state(part, states[step]);
           // Goes on from there: what rounding does to a ReLU at its edge is not to add up.
           auto values = states[step].begin();

@@ -1,5 +1,5 @@
-// The processes that train together, as network and trainer see them: no header of MPI's. In: numbers of each process.
-// Out: their sums and maxima, in all of them.
+// The processes that train together, as network and trainer see them: no header of MPI's or NCCL's. In: numbers of each
+// process. Out: their sums and maxima, in all of them.
 #pragma once
 
 #include <memory>
@@ -26,9 +26,14 @@ class RankLink {
   [[nodiscard]] virtual std::vector<std::string> texts(const std::string& own) = 0;
   /// Until all ranks are here, however long that takes, without work for the processor.
   virtual void wait() = 0;
+  /// For the few numbers that are counts.
+  virtual void maximum(int* data, Index count) = 0;
+  /// This rank's number among those of its machine.
+  [[nodiscard]] virtual int rank_on_machine() const = 0;
 };
 
-/// A copyable handle: a swav::Communicator. As it stands, a group of one, whose calls do nothing.
+/// A copyable handle: a swav::Communicator. As it stands, a group of one, whose calls do nothing. What a network or a
+/// loss on a GPU reduces is in that GPU's memory: for a group of train/cuda/gpu_ranks.hpp.
 class RankGroup {
  public:
   RankGroup() = default;
@@ -36,6 +41,7 @@ class RankGroup {
 
   [[nodiscard]] int rank() const { return link_ ? link_->rank() : 0; }
   [[nodiscard]] int size() const { return link_ ? link_->size() : 1; }
+  [[nodiscard]] int rank_on_machine() const { return link_ ? link_->rank_on_machine() : 0; }
   template <class T>
   void sum(T* data, Index count) const {
     if (link_) link_->sum(data, count);

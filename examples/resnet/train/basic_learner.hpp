@@ -1,11 +1,12 @@
 // What of a learner computes, on any processor: network, prototypes, queue, momentum encoder, optimiser, and the way of
 // a step's batches through them. In: a plan. Out: see train/learner.hpp. basic_learner_step.hpp has the step.
 //
-// `Training` is what the templates ask of a processor (train/cpu_learner.cpp, train/cuda/training.cuh):
+// `Training` is what the templates ask of a processor (train/cpu_learner.cpp, train/cuda/learner.cu):
 //   processor, Device    of the network and of the loss        Plain   a device for all else; device(), plain()
-//   Group, group(ranks)  the ranks as the loss takes them      Spread  the spread of a view's embeddings, all ranks'
 //   Targets, Unbalanced  ImageTargets and UnbalancedCodes, or void where there are none
-//   add, average, copy, clear   passes over parameters         Mirror  copies of the state for the host
+//   add, average, copy, clear   passes over parameters         Spread  the spread of a view's embeddings, all ranks'
+//   Mirror               copies of the state for the host
+// The ranks of the plan reduce what is in the processor's memory.
 #pragma once
 
 #include <algorithm>
@@ -95,7 +96,7 @@ class BasicLearner final : public LearnerCore {
   Network network_;
   std::vector<float*> inputs_;
   Bank bank_;
-  SwappedPredictionLoss<float, Device, typename Training::Group> loss_;
+  SwappedPredictionLoss<float, Device, RankGroup> loss_;
   SwappedPredictionStep<float, Device> loss_step_;
   std::optional<Queue> queue_;
   std::optional<MomentumEncoder<Training>> encoder_;
@@ -125,7 +126,7 @@ BasicLearner<Training>::BasicLearner(const LearnerPlan& plan)
              .sinkhorn = {.epsilon = options_.epsilon,
                           .max_iterations = std::max(options_.sinkhorn_iterations, 1),
                           .hard_codes = options_.hard_codes}},
-            device_, Training::group(ranks_)),
+            device_, ranks_),
       spread_(options_, ranks_),
       mirror_(Training::plain(options_)) {
   for (std::size_t group = 0; group < network_.groups(); ++group) inputs_.push_back(network_.input(group).data());

@@ -19,13 +19,11 @@ struct CpuTraining {
   static constexpr Processor processor = Processor::cpu;
   using Device = LossDevice;
   using Plain = EigenDevice;
-  using Group = RankGroup;
   using Targets = ImageTargets;
   using Unbalanced = UnbalancedCodes;
 
   static Device device(const TrainOptions& options) { return Device(options.threads); }
   static Plain plain(const TrainOptions& options) { return Plain(options.threads); }
-  static const RankGroup& group(const RankGroup& ranks) { return ranks; }
 
   static void add(const Device&, float* sums, const float* values, Index count, float share) {
 #pragma omp parallel for schedule(static)

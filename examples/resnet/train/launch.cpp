@@ -33,6 +33,13 @@ bool started_by_mpi() {
                              [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
+// Each would train by itself, and all write to one folder.
+void refuse_torchrun() {
+  const char *const run = std::getenv("TORCHELASTIC_RUN_ID"), *const size = std::getenv("WORLD_SIZE");
+  detail::require(run == nullptr || size == nullptr || std::atoi(size) <= 1, "started as one of ",
+                  size == nullptr ? "" : size, " processes by torchrun, a start by mpirun wanted");
+}
+
 }  // namespace
 
 int launch(const std::function<int(Processes&)>& program) {
@@ -42,8 +49,10 @@ int launch(const std::function<int(Processes&)>& program) {
     return 1;
   };
   try {
-    if (started_by_mpi())
-      if (std::unique_ptr<Processes> joined = join_by_mpi()) processes = std::move(joined);
+    if (!started_by_mpi())
+      refuse_torchrun();
+    else if (std::unique_ptr<Processes> joined = join_by_mpi())
+      processes = std::move(joined);
     if (processes->ranks().rank() != 0 && std::freopen("/dev/null", "w", stdout) == nullptr)
       throw std::runtime_error("/dev/null cannot be opened");
     return program(*processes);

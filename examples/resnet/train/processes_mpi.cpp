@@ -40,13 +40,15 @@ bool completes(MPI_Request& request, std::chrono::milliseconds patience = std::c
 
 class MpiLink final : public RankLink {
  public:
-  explicit MpiLink(MPI_Comm group) : comm_(group), group_(group) {}
+  MpiLink(MPI_Comm group, int rank_on_machine) : comm_(group), group_(group), rank_on_machine_(rank_on_machine) {}
   [[nodiscard]] int rank() const override { return group_.rank(); }
   [[nodiscard]] int size() const override { return group_.size(); }
+  [[nodiscard]] int rank_on_machine() const override { return rank_on_machine_; }
   void sum(float* data, Index count) override { group_.sum(data, count); }
   void sum(double* data, Index count) override { group_.sum(data, count); }
   void maximum(float* data, Index count) override { group_.maximum(data, count); }
   void maximum(double* data, Index count) override { group_.maximum(data, count); }
+  void maximum(int* data, Index count) override { group_.maximum(data, count); }
   [[nodiscard]] std::vector<std::string> texts(const std::string& own) override {
     const auto ranks = static_cast<std::size_t>(size());
     std::vector<int> lengths(ranks), places(ranks);
@@ -70,6 +72,7 @@ class MpiLink final : public RankLink {
  private:
   MPI_Comm comm_;
   MpiCommunicator group_;
+  int rank_on_machine_;
 };
 
 class MpiProcesses final : public Processes {
@@ -81,8 +84,13 @@ class MpiProcesses final : public Processes {
       MPI_Comm_dup(MPI_COMM_WORLD, comm);
       MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN);
     }
-    link_ = std::make_shared<MpiLink>(work_);
-    share_cores();
+    MPI_Comm machine;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+    int rank_on_machine = 0;
+    MPI_Comm_rank(machine, &rank_on_machine);
+    link_ = std::make_shared<MpiLink>(work_, rank_on_machine);
+    share_cores(machine);
+    MPI_Comm_free(&machine);
   }
   ~MpiProcesses() override { MPI_Finalize(); }
 
@@ -125,16 +133,13 @@ class MpiProcesses final : public Processes {
 
  private:
   // Of the cores that the ranks of this machine may use together, an equal share, but no more than this one may use.
-  void share_cores() {
-    MPI_Comm machine;
-    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+  void share_cores(MPI_Comm machine) {
     int ranks_here = 1;
     MPI_Comm_size(machine, &ranks_here);
     cpu_set_t own, all;
     CPU_ZERO(&own);
     sched_getaffinity(0, sizeof own, &own);
     MPI_Allreduce(&own, &all, sizeof own, MPI_BYTE, MPI_BOR, machine);
-    MPI_Comm_free(&machine);
     const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     threads_ = std::max(1, std::min(CPU_COUNT(&own), CPU_COUNT(&all) / ranks_here));
     if (std::getenv("OMP_NUM_THREADS") != nullptr)

@@ -22,8 +22,8 @@ class CommunicationError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The processes of an MPI communicator, which must outlive this value. Knows float, double and long double. Calls
-/// block, and may be made by one thread at a time unless MPI was initialised with MPI_THREAD_MULTIPLE.
+/// The processes of an MPI communicator, which must outlive this value. Knows float, double, long double and int.
+/// Calls block, and may be made by one thread at a time unless MPI was initialised with MPI_THREAD_MULTIPLE.
 class MpiCommunicator {
  public:
   /// Throws InvalidInput before MPI_Init and after MPI_Finalize.
@@ -60,12 +60,15 @@ class MpiCommunicator {
 
   template <class T>
   static MPI_Datatype datatype() {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, long double>,
-                  "MpiCommunicator knows float, double and long double");
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, long double> ||
+                      std::is_same_v<T, int>,
+                  "MpiCommunicator knows float, double, long double and int");
     if constexpr (std::is_same_v<T, float>)
       return MPI_FLOAT;
     else if constexpr (std::is_same_v<T, double>)
       return MPI_DOUBLE;
+    else if constexpr (std::is_same_v<T, int>)
+      return MPI_INT;
     else
       return MPI_LONG_DOUBLE;
   }

@@ -28,6 +28,12 @@ inline void check_nccl(ncclResult_t status, const char* call, ncclComm_t group =
                               more != nullptr ? more : ""));
 }
 
+[[nodiscard]] inline bool is_on_gpu(const void* memory) {
+  cudaPointerAttributes attributes{};
+  check_cuda(cudaPointerGetAttributes(&attributes, memory), "cudaPointerGetAttributes");
+  return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+}
+
 /// A number in an environment variable. Throws InvalidInput where there is none.
 [[nodiscard]] inline int number_in_environment(const char* name) {
   const char* const text = std::getenv(name);
@@ -121,10 +127,7 @@ class NcclCommunicator {
   template <class T>
   void reduce(T* data, Index count, ncclRedOp_t operation) const {
     if (count == 0 || group_ == nullptr) return;
-    cudaPointerAttributes attributes{};
-    detail::check_cuda(cudaPointerGetAttributes(&attributes, data), "cudaPointerGetAttributes");
-    if (attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged)
-      return enqueue(data, count, operation);
+    if (detail::is_on_gpu(data)) return enqueue(data, count, operation);
     auto* const staged = reinterpret_cast<T*>(group_->staged.reserve(count * static_cast<Index>(sizeof(T))));
     detail::upload(*device_, data, count, staged);
     enqueue(staged, count, operation);

@@ -36,6 +36,7 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
   cudaErrorStreamCaptureUnsupported = 900
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
@@ -54,6 +55,7 @@ struct Stream {
 inline Stream default_stream;
 inline int captures = 0;                          // streams that record now, in which no memory can be had
 inline int devices = 1;                           // 0: as on a machine without a GPU
+inline int device = 0;                            // the one that is chosen
 inline long launches = 0;                         // kernels and copies, for tests
 inline std::size_t free_bytes = ~std::size_t{0};  // what one allocation may ask for
 
@@ -106,11 +108,30 @@ inline const char* cudaGetErrorString(cudaError_t error) {
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 inline cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = swav::emulation::device;
   return swav::emulation::devices > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   *value = 2;  // few, so that blocks have several rows each in small problems
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = swav::emulation::devices;
+  return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+inline cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= swav::emulation::devices) return cudaErrorInvalidDevice;
+  swav::emulation::device = device;
+  return cudaSuccess;
+}
+struct cudaDeviceProp {
+  struct {
+    char bytes[16];
+  } uuid;
+};
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  *properties = {};
+  properties->uuid.bytes[0] = static_cast<char>(device);
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }

@@ -64,19 +64,7 @@ void BatchNorm::launch_channels(Kernel kernel, const Arguments&... arguments) co
 }
 
 void BatchNorm::share(const RankGroup& ranks, int count) const {
-  if (ranks.size() == 1) return;
-  const auto size = static_cast<std::size_t>(count * layout_.channels);
-  std::vector<double> host(size);
-  using swav::detail::check_cuda;
-  check_cuda(
-      cudaMemcpyAsync(host.data(), coefficients_.sums, size * sizeof(double), cudaMemcpyDeviceToHost, device_.stream()),
-      "cudaMemcpyAsync");
-  check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize");
-  ranks.sum(host.data(), static_cast<Index>(size));
-  check_cuda(
-      cudaMemcpyAsync(coefficients_.sums, host.data(), size * sizeof(double), cudaMemcpyHostToDevice, device_.stream()),
-      "cudaMemcpyAsync");
-  check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize");
+  ranks.sum(coefficients_.sums, count * layout_.channels);
 }
 
 void BatchNorm::statistics(CudaProgram& program, Buffer* x) {

@@ -11,6 +11,7 @@
 #include "swav/backend/cuda/row_passes.cuh"
 #include "swav/evaluate/basic_statistics.hpp"
 #include "train/basic_learner.hpp"
+#include "train/cuda/gpu_ranks.hpp"
 
 namespace swav::resnet {
 namespace {
@@ -34,13 +35,11 @@ struct CudaTraining {
   static constexpr Processor processor = Processor::cuda;
   using Device = CudaDevice;
   using Plain = CudaDevice;
-  using Group = SelfCommunicator;
   using Targets = void;
   using Unbalanced = void;
 
   static const CudaDevice& device(const TrainOptions&) { return cuda::trainer_device(); }
   static const CudaDevice& plain(const TrainOptions&) { return cuda::trainer_device(); }
-  static SelfCommunicator group(const RankGroup&) { return {}; }
 
   static void add(const CudaDevice& device, float* sums, const float* values, Index count, float share) {
     swav::detail::launch(device, (count + threads - 1) / threads, threads, add_values<float>, sums, values, count,
@@ -61,13 +60,25 @@ struct CudaTraining {
         "cudaMemsetAsync");
   }
 
+  /// Of all ranks' embeddings in a view, of which z are this rank's.
   class Spread {
    public:
-    Spread(const TrainOptions&, const RankGroup&) : device_(cuda::trainer_device()) {}
-    double operator()(MatrixView<const float> z) { return feature_spread(z, device_, workspace_); }
+    Spread(const TrainOptions&, const RankGroup& ranks) : device_(cuda::trainer_device()), ranks_(ranks) {}
+    double operator()(MatrixView<const float> z) {
+      if (ranks_.size() > 1) {
+        const MatrixView<float> all(all_.reserve(ranks_.size() * z.size()), ranks_.size() * z.rows, z.cols);
+        clear(device_, all.data, all.size());
+        copy(device_, z.data, all.row(ranks_.rank() * z.rows), z.size());
+        ranks_.sum(all.data, all.size());
+        z = all;
+      }
+      return feature_spread(z, device_, workspace_);
+    }
 
    private:
     CudaDevice device_;
+    RankGroup ranks_;
+    CudaBuffer<float> all_;
     SpreadWorkspace<CudaDevice> workspace_;
   };
 
@@ -98,14 +109,14 @@ struct CudaTraining {
 }  // namespace
 
 std::unique_ptr<LearnerCore> make_cuda_learner(const LearnerPlan& plan) {
-  swav::detail::require(plan.ranks.size() == 1, "--device: cuda found with ", plan.ranks.size(),
-                        " ranks, one wanted: several GPUs do not train together yet");
   swav::detail::require(plan.options.objective == "swav", "--device: cuda found with --objective ",
                         plan.options.objective, ", swav wanted");
   swav::detail::require(plan.options.sinkhorn_iterations > 0,
                         "--device: cuda found with --sinkhorn-iterations 0, 1 or more wanted");
   cuda::set_algorithm_choice(plan.options.tune ? cuda::AlgorithmChoice::timing : cuda::AlgorithmChoice::heuristics);
-  return std::make_unique<BasicLearner<CudaTraining>>(plan);
+  LearnerPlan joined = plan;
+  joined.ranks = cuda::join_gpus(plan.ranks);
+  return std::make_unique<BasicLearner<CudaTraining>>(joined);
 }
 
 }  // namespace swav::resnet
