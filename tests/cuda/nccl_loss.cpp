@@ -15,67 +15,59 @@
 namespace swav::test {
 namespace {
 
-template <class T>
-using Loss = SwappedPredictionLoss<T, CudaDevice, NcclCommunicator>;
-template <class T>
-using Bank = PrototypeBank<T, CudaDevice>;
-template <class T>
-constexpr double tolerance = sizeof(T) == 8 ? 1e-12 : 2e-6;
+using Loss = SwappedPredictionLoss<double, CudaDevice, NcclCommunicator>;
+using Bank = PrototypeBank<double, CudaDevice>;
+using Step = SwappedPredictionStep<double, CudaDevice>;
+using Queue = EmbeddingQueue<double, CudaDevice>;
+constexpr double tolerance = 1e-12;
 
-template <class T>
-CudaMatrix<T> uploaded(const RowMatrix<double>& rows) {
-  const RowMatrix<T> converted = rows.cast<T>();
-  return CudaMatrix<T>{MatrixView<const T>(converted)};
+CudaMatrix<double> uploaded(const RowMatrix<double>& rows) {
+  return CudaMatrix<double>{MatrixView<const double>(rows)};
 }
 
-template <class T>
-RowMatrix<double> downloaded(MatrixView<const T> rows) {
-  RowMatrix<T> copy(rows.rows, rows.cols);
-  detail::copy_rows(rows, MatrixView<T>(copy), cudaMemcpyDeviceToHost);
-  return copy.template cast<double>();
+RowMatrix<double> downloaded(MatrixView<const double> rows) {
+  RowMatrix<double> copy(rows.rows, rows.cols);
+  detail::copy_rows(rows, MatrixView<double>(copy), cudaMemcpyDeviceToHost);
+  return copy;
 }
 
-template <class T>
-void check_step(const SwappedPredictionStep<T, CudaDevice>& found, const SwappedPredictionStep<double>& wanted,
-                const Share& share, const std::string& what, const MpiCommunicator& group) {
-  const auto near = [&](double a, double b) { return std::abs(a - b) <= tolerance<T> * 10; };
+void check_step(const Step& found, const SwappedPredictionStep<double>& wanted, const Share& share,
+                const std::string& what, const MpiCommunicator& group) {
+  const auto near = [&](double a, double b) { return std::abs(a - b) <= tolerance * 10; };
   check(near(found.value, wanted.value), (what + ": value").c_str(), group);
   check(near(found.codes_entropy, wanted.codes_entropy), (what + ": entropy").c_str(), group);
   check(Index{found.prototypes_used} == wanted.prototypes_used, (what + ": prototypes used").c_str(), group);
-  check(close(downloaded(MatrixView<const T>(found.grad_embeddings)), share.of(wanted.grad_embeddings), tolerance<T>),
+  check(close(downloaded(MatrixView<const double>(found.grad_embeddings)), share.of(wanted.grad_embeddings), tolerance),
         (what + ": gradient of embeddings").c_str(), group);
-  check(close(downloaded(MatrixView<const T>(found.grad_prototypes)), wanted.grad_prototypes, tolerance<T>),
+  check(close(downloaded(MatrixView<const double>(found.grad_prototypes)), wanted.grad_prototypes, tolerance),
         (what + ": gradient of prototypes").c_str(), group);
 }
 
-template <class T>
-void check_queue(EmbeddingQueue<T, CudaDevice>& found, EmbeddingQueue<double>& wanted, const MpiCommunicator& group) {
+void check_queue(Queue& found, EmbeddingQueue<double>& wanted, const MpiCommunicator& group) {
   check(found.pushed() == wanted.pushed() &&
-            close(downloaded(MatrixView<const T>(found.storage())),
-                  detail::as_eigen(MatrixView<const double>(wanted.storage())), tolerance<T>),
+            close(downloaded(MatrixView<const double>(found.storage())),
+                  detail::as_eigen(MatrixView<const double>(wanted.storage())), tolerance),
         "the queue's rows", group);
 }
 
 /// With sums of the codes in the log domain, too, which an epsilon as small as the last one asks for.
-template <class T>
 void steps_equal_the_whole(const MpiCommunicator& group, Prototypes prototypes, double epsilon) {
   const CudaDevice device;
   const Share share(group, 1, Shares::even);
   const SwappedPredictionOptions options{
       .crops_for_assign = {2, 0}, .prototypes = prototypes, .sinkhorn = {.epsilon = epsilon}};
   const PrototypeBank<double> bank(heads, dimension, 1), other_bank(heads, dimension, 2);
-  const Bank<T> my_bank(heads, dimension, 1, device), my_other_bank(heads, dimension, 2, device);
+  const Bank my_bank(heads, dimension, 1, device), my_other_bank(heads, dimension, 2, device);
   SwappedPredictionLoss<double> whole(options);
-  Loss<T> part(options, device, NcclCommunicator(device, group));
+  Loss part(options, device, NcclCommunicator(device, group));
   const EmbeddingQueueOptions queues{.length = 40, .used_while_filling = true};  // no multiple of a batch
   EmbeddingQueue<double> queue(2, dimension, queues);
-  EmbeddingQueue<T, CudaDevice> my_queue(2, dimension, queues, device);
+  Queue my_queue(2, dimension, queues, device);
   for (std::uint64_t call = 0; call < 3; ++call) {
     const RowMatrix<double> z = random_rows(views * samples, call), of_codes = random_rows(views * samples, 90 + call);
-    const CudaMatrix<T> mine = uploaded<T>(share.of(z)), mine_of_codes = uploaded<T>(share.of(of_codes));
+    const CudaMatrix<double> mine = uploaded(share.of(z)), mine_of_codes = uploaded(share.of(of_codes));
     check_step(part(mine, my_bank, views), whole(z, bank, views), share, "a step", group);
-    check(std::abs(part.value(mine, my_bank, views) - whole.value(z, bank, views)) <= 10 * tolerance<T>, "a value",
-          group);
+    check(std::abs(part.value(mine, my_bank, views) - whole.value(z, bank, views)) <= 10 * tolerance, "a value", group);
     check_step(part(mine, my_bank, views, {.embeddings = mine_of_codes, .bank = &my_other_bank, .queue = &my_queue}),
                whole(z, bank, views, {.embeddings = of_codes, .bank = &other_bank, .queue = &queue}), share,
                "a step with a queue", group);
@@ -88,17 +80,17 @@ void parts_equal_the_whole(const MpiCommunicator& group) {
   const CudaDevice device;
   const Share share(group, parts, Shares::even);
   const PrototypeBank<double> bank(heads, dimension, 1);
-  const Bank<double> my_bank(heads, dimension, 1, device);
+  const Bank my_bank(heads, dimension, 1, device);
   SwappedPredictionLoss<double> whole;
-  Loss<double> part({}, device, NcclCommunicator(device, group));
+  Loss part({}, device, NcclCommunicator(device, group));
   const EmbeddingQueueOptions queues{.length = 20, .used_while_filling = true};
   EmbeddingQueue<double> queue(2, dimension, queues);
-  EmbeddingQueue<double, CudaDevice> my_queue(2, dimension, queues, device);
+  Queue my_queue(2, dimension, queues, device);
   ViewCodes<double> codes;
   ViewCodes<double, CudaDevice> my_codes;
   for (std::uint64_t call = 0; call < 2; ++call) {
     const RowMatrix<double> z = random_rows(2 * samples, call);
-    const CudaMatrix<double> mine = uploaded<double>(share.of(z));
+    const CudaMatrix<double> mine = uploaded(share.of(z));
     whole.codes_into(z, bank, samples, codes, &queue);
     part.codes_into(mine, my_bank, share.count(), my_codes, &my_queue, parts);
     for (std::size_t head = 0; head < heads.size(); ++head)
@@ -116,11 +108,11 @@ void a_step_is_captured(const MpiCommunicator& group) {
     const CudaDevice device(stream);
     const Share share(group, 1, Shares::even);
     const PrototypeBank<double> bank(heads, dimension, 1);
-    const Bank<double> my_bank(heads, dimension, 1, device);
+    const Bank my_bank(heads, dimension, 1, device);
     SwappedPredictionLoss<double> whole;
-    Loss<double> part({}, device, NcclCommunicator(device, group));
-    CudaMatrix<double> mine = uploaded<double>(share.of(random_rows(views * samples, 1)));
-    SwappedPredictionStep<double, CudaDevice> step = part(mine, my_bank, views);
+    Loss part({}, device, NcclCommunicator(device, group));
+    CudaMatrix<double> mine = uploaded(share.of(random_rows(views * samples, 1)));
+    Step step = part(mine, my_bank, views);
     cudaGraph_t graph{};
     cudaGraphExec_t replayed{};
     detail::check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
@@ -140,13 +132,13 @@ void a_step_is_captured(const MpiCommunicator& group) {
 void bad_input_in_one_process_is_an_error_in_all(const MpiCommunicator& group) {
   const CudaDevice device;
   const Share share(group, 1, Shares::even);
-  const Bank<double> bank(heads, dimension, 1, device);
-  Loss<double> loss({}, device, NcclCommunicator(device, group));
+  const Bank bank(heads, dimension, 1, device);
+  Loss loss({}, device, NcclCommunicator(device, group));
   const RowMatrix<double> good = share.of(random_rows(views * samples, 1));
-  const CudaMatrix<double> mine = uploaded<double>(good);
-  SwappedPredictionStep<double, CudaDevice> step = loss(mine, bank, views);
+  const CudaMatrix<double> mine = uploaded(good);
+  Step step = loss(mine, bank, views);
   const RowMatrix<double> gradient = downloaded(MatrixView<const double>(step.grad_embeddings));
-  EmbeddingQueue<double, CudaDevice> queue(2, dimension, {.length = 40}, device);
+  Queue queue(2, dimension, {.length = 40}, device);
   ViewCodes<double, CudaDevice> codes;
   const bool last = group.rank() == group.size() - 1;
   const auto error_of = [&](const auto& work) {
@@ -163,7 +155,7 @@ void bad_input_in_one_process_is_an_error_in_all(const MpiCommunicator& group) {
   for (const Index row : {Index{0}, good.rows() - 1}) {  // of an assigned view, and of one that predicts alone
     RowMatrix<double> spoilt = good;
     if (last) spoilt(row, 0) = std::numeric_limits<double>::quiet_NaN();
-    const CudaMatrix<double> bad = uploaded<double>(spoilt);
+    const CudaMatrix<double> bad = uploaded(spoilt);
     check(error_of([&] { loss.step_into(bad, bank, views, step, {.queue = &queue}); }) == (last ? "here" : "elsewhere"),
           "a NaN", group);
     check(downloaded(MatrixView<const double>(step.grad_embeddings)) == gradient, "a gradient is written", group);
@@ -178,9 +170,8 @@ void bad_input_in_one_process_is_an_error_in_all(const MpiCommunicator& group) {
 }  // namespace
 
 void loss_of_gpus(const MpiCommunicator& group) {
-  steps_equal_the_whole<double>(group, Prototypes::unit, 0.05);
-  steps_equal_the_whole<double>(group, Prototypes::raw, 1e-3);
-  steps_equal_the_whole<float>(group, Prototypes::raw, 0.05);
+  steps_equal_the_whole(group, Prototypes::unit, 0.05);
+  steps_equal_the_whole(group, Prototypes::raw, 1e-3);
   parts_equal_the_whole(group);
   a_step_is_captured(group);
   bad_input_in_one_process_is_an_error_in_all(group);
