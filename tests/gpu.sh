@@ -83,8 +83,9 @@ if cmake -S . -B "$trainer" -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWA
     echo "several GPUs: skipped: no mpirun"
   else
     ranks=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --bind-to none -n 2)
-    "${ranks[@]}" "$trainer/tests/cuda/test_trainer_cuda" --no-skip --test-case="ranks with a GPU each*" 2>&1 |
+    "${ranks[@]}" "$trainer/tests/cuda/test_trainer_cuda" --no-colors=1 --no-skip --test-case="ranks with a GPU each*" 2>&1 |
       tee "$output/trainer_ranks.log" || failed+=("two GPUs")
+    grep -q '1 passed' "$output/trainer_ranks.log" || failed+=("two GPUs (built without MPI)")
   fi
   data=build-gpu/trainer-data
   if "${SWAV_PYTHON:-python3}" tests/gpu_images.py "$data"; then
