@@ -178,6 +178,26 @@ TEST_CASE_TEMPLATE("sixteen-bit and double outputs are the float ones, rounded",
     }
 }
 
+TEST_CASE("pixels may lie apart: what is between them stays as it is") {
+  const auto pixels = noise_image(30, 30, 3);
+  const ImageView<std::uint8_t> image{pixels.data(), 30, 30, 3};
+  CropPlan plan{.box = {1, 2, 25, 20}, .size = 17, .layout = swav::PixelLayout::interleaved};
+  std::vector<float> dense(17 * 17 * 3), apart(17 * 17 * 8, -7.0f);
+  render_on_device(image, plan, {}, dense.data());
+  plan.pixel_stride = 8;
+  render_on_device(image, plan, {}, apart.data());
+  bool same = true;
+  for (std::size_t i = 0; i < apart.size(); ++i)
+    same = same && apart[i] == (i % 8 < 3 ? dense[i / 8 * 3 + i % 8] : -7.0f);
+  CHECK(same);
+  plan.pixel_stride = 2;
+  CHECK_THROWS_WITH_AS(render_on_device(image, plan, {}, apart.data()), doctest::Contains("pixel_stride: 2 found"),
+                       swav::InvalidInput);
+  plan.pixel_stride = 8;
+  plan.layout = swav::PixelLayout::planar;
+  CHECK_THROWS_AS(render_on_device(image, plan, {}, apart.data()), swav::InvalidInput);
+}
+
 TEST_CASE("saturation, hue and grey leave a grey image alone") {
   using enum swav::ColorOperation;
   const auto pixels = noise_image(30, 30, 1);

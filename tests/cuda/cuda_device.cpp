@@ -252,7 +252,11 @@ TEST_CASE_TEMPLATE("all views of a batch of images are the CPU's, in one launch"
   using D = DeviceScalar<Out>;
   const std::vector<swav::CropSpec> specs{
       {.count = 2, .size = 24, .blur = {.probability = 0.9}, .solarize = {.probability = 0.3}},
-      {.count = 2, .size = 11, .scale = {0.05, 0.14}, .layout = swav::PixelLayout::interleaved}};
+      {.count = 2,
+       .size = 11,
+       .scale = {0.05, 0.14},
+       .layout = swav::PixelLayout::interleaved,
+       .pixel_stride = 4}};  // what is between pixels stays as it is
   const Stream stream;
   const CudaDevice device(stream);
   const swav::MultiCropSampler host(specs);
@@ -281,8 +285,8 @@ TEST_CASE_TEMPLATE("all views of a batch of images are the CPU's, in one launch"
   std::vector<D*> gpu_outputs;
   for (Index v = 0; v < 4; ++v) {
     const Index size = host.view(v).size;
-    wanted.emplace_back(3, 3 * size * size);
-    found.emplace_back(3, 3 * size * size);
+    wanted.push_back(RowMatrix<float>::Constant(3, std::max<Index>(3, host.view(v).pixel_stride) * size * size, -7.0f));
+    found.push_back(uploaded(RowMatrix<Out>(wanted.back().template cast<Out>())));
   }
   for (auto& matrix : wanted) outputs.push_back(matrix.data());
   for (auto& matrix : found) gpu_outputs.push_back(matrix.data());

@@ -33,6 +33,7 @@ struct CropSpec {
   Solarize solarize = {};
   Normalization normalize = {};
   PixelLayout layout = PixelLayout::planar;
+  Index pixel_stride = 0;  ///< see CropPlan
 };
 
 /// Names an image's crops: with the sampler's options, the same key gives the same pixels.
@@ -68,6 +69,7 @@ inline void check_spec(const CropSpec& spec) {
   plan.size = spec.size;
   plan.interpolation = spec.interpolation;
   plan.layout = spec.layout;
+  plan.pixel_stride = spec.pixel_stride;
   plan.flip = random.uniform() < spec.flip;
   detail::draw_jitter(spec.jitter, random, plan.photometry);
   plan.photometry.grayscale = random.uniform() < spec.grayscale;
@@ -90,6 +92,7 @@ void render_crop(const ImageView<T>& image, const CropPlan& plan, const Normaliz
   detail::check_pixels(device, image);
   detail::check_plan(plan, image.height, image.width);
   detail::check_normalization(normalization, image.channels);
+  detail::check_pixel_stride(plan.layout, plan.pixel_stride, image.channels);
   detail::require(out != nullptr, "out: null found, room for channels x size x size values wanted");
   CropPasses<Device>::render(device, image, plan, normalization, out);
 }
@@ -144,8 +147,8 @@ class BasicMultiCropSampler {
   }
 
   /// The same for many images with a key each, all of the same channels: view v of image i goes to outputs[v] + i
-  /// channels size^2, so that a view's outputs are one batch. `images` and `keys` are contiguous ranges. On CudaDevice
-  /// one launch renders all, and nothing is waited for; a float image that is not finite is found there.
+  /// channels size^2 (or pixel_stride size^2), so that a view's outputs are one batch. `images` and `keys` are
+  /// contiguous ranges. On CudaDevice one launch renders all, and nothing is waited for; a float image that is not finite is found there.
   template <class Images, class Outputs>
   void batch(const Images& images, std::span<const CropKey> keys, const Outputs& outputs) const {
     const std::span all_images(images);
@@ -168,7 +171,10 @@ class BasicMultiCropSampler {
   template <class T>
   void check(const ImageView<T>& image) const {
     detail::check_pixels(device_, image);
-    for (const CropSpec& spec : specs_) detail::check_normalization(spec.normalize, image.channels);
+    for (const CropSpec& spec : specs_) {
+      detail::check_normalization(spec.normalize, image.channels);
+      detail::check_pixel_stride(spec.layout, spec.pixel_stride, image.channels);
+    }
   }
 
   template <class Out>
@@ -193,9 +199,9 @@ class BasicMultiCropSampler {
       for (Index v = 0; v < views(); ++v) {
         const ImageView<T>& image = images[i];
         const CropSpec& spec = view(v);
-        Out* const out =
-            outputs[static_cast<std::size_t>(v)] + static_cast<Index>(i) * image.channels * spec.size * spec.size;
         const CropPlan drawn = plan(keys[i], image.height, image.width, v);
+        Out* const out = outputs[static_cast<std::size_t>(v)] +
+                         static_cast<Index>(i) * drawn.values_a_pixel(image.channels) * spec.size * spec.size;
         if constexpr (at_once)
           jobs.push_back({image, drawn, &spec.normalize, out});
         else

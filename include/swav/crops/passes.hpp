@@ -23,7 +23,14 @@ struct CropPlan {
   /// The box is resampled to so many pixels (0: size), of which the output is the window from there on.
   Index resized_height = 0, resized_width = 0, window_top = 0, window_left = 0;
   PixelLayout layout = PixelLayout::planar;
+  /// Interleaved: values from a pixel to the next, of which those behind its channels stay as they are; 0: the channels.
+  Index pixel_stride = 0;
   Photometry photometry = {};
+
+  /// Values of the output that belong to a pixel of an image of so many channels.
+  [[nodiscard]] constexpr Index values_a_pixel(Index channels) const {
+    return pixel_stride > 0 ? pixel_stride : channels;
+  }
 
   friend constexpr bool operator==(const CropPlan&, const CropPlan&) = default;
 };
@@ -63,6 +70,11 @@ struct CropJob {
 };
 
 namespace detail {
+
+inline void check_pixel_stride(PixelLayout layout, Index stride, Index channels) {
+  require(stride == 0 || (layout == PixelLayout::interleaved && stride >= channels), "pixel_stride: ", stride,
+          " found, 0, or of an interleaved output ", channels, " (the channels) or more wanted");
+}
 
 /// Pixels that an axis of the box is resampled to.
 [[nodiscard]] constexpr Index resized_side(Index resized, Index size) { return resized > 0 ? resized : size; }

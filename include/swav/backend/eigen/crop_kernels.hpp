@@ -143,10 +143,15 @@ inline void solarize_row(float* __restrict row, Index count, float threshold) {
   for (Index x = 0; x < count; ++x) row[x] = row[x] >= threshold ? 1.0f - row[x] : row[x];
 }
 
-/// out[Step x] = row[x] * gain + offset.
-template <int Step, class Out>
+/// out[x] = row[x] * gain + offset.
+template <class Out>
 void write_row(const float* __restrict row, Index count, float gain, float offset, Out* __restrict out) {
-  for (Index x = 0; x < count; ++x) out[Step * x] = static_cast<Out>(row[x] * gain + offset);
+  for (Index x = 0; x < count; ++x) out[x] = static_cast<Out>(row[x] * gain + offset);
+}
+/// out[stride x] = row[x] * gain + offset.
+template <class Out>
+void write_row(const float* __restrict row, Index count, float gain, float offset, Out* __restrict out, Index stride) {
+  for (Index x = 0; x < count; ++x) out[stride * x] = static_cast<Out>(row[x] * gain + offset);
 }
 
 /// To whole levels of 255.

@@ -254,10 +254,11 @@ class CropRenderer {
     if (photometry_.solarize_threshold <= 1 && channel < color_channels)
       solarize_row(values, size_, static_cast<float>(photometry_.solarize_threshold));
     const float gain = gain_[static_cast<std::size_t>(channel)], offset = offset_[static_cast<std::size_t>(channel)];
+    const Index stride = plan_.values_a_pixel(Channels);
     if (plan_.layout == PixelLayout::planar)
-      write_row<1>(values, size_, gain, offset, out_ + (channel * size_ + y) * size_);
+      write_row(values, size_, gain, offset, out_ + (channel * size_ + y) * size_);
     else
-      write_row<Channels>(values, size_, gain, offset, out_ + y * size_ * Channels + channel);
+      write_row(values, size_, gain, offset, out_ + y * size_ * stride + channel, stride);
   }
 
   CropWorkspace& work_ = crop_workspace();

@@ -146,7 +146,7 @@ template <class Out>
 struct FinishPixel {
   const float* planes;
   Out* out;
-  Index size, channels, color_channels;
+  Index size, stride, color_channels;  // stride: from a pixel to the next
   float threshold;
   PixelLayout layout;
   float gain[4], offset[4];
@@ -154,7 +154,7 @@ struct FinishPixel {
     const Index channel = row / size, y = row % size;
     float value = planes[row * size + x];
     if (threshold <= 1 && channel < color_channels && value >= threshold) value = 1.0f - value;
-    const Index place = layout == PixelLayout::planar ? row * size + x : (y * size + x) * channels + channel;
+    const Index place = layout == PixelLayout::planar ? row * size + x : (y * size + x) * stride + channel;
     out[place] = static_cast<Out>(value * gain[channel] + offset[channel]);
   }
 };
@@ -166,7 +166,7 @@ template <class Out>
   FinishPixel<Out> finish{};
   finish.out = out;
   finish.size = plan.size;
-  finish.channels = channels;
+  finish.stride = plan.values_a_pixel(channels);
   finish.color_channels = channels >= 3 ? 3 : 1;
   finish.threshold = static_cast<float>(plan.photometry.solarize_threshold);
   finish.layout = plan.layout;
