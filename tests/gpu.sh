@@ -70,7 +70,7 @@ trainer=$output/trainer
 if cmake -S . -B "$trainer" -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWAV_CUDA_ARCHITECTURES="$architecture" \
   -DCMAKE_CXX_FLAGS="$(printf -- '-isystem %s ' ${extra[@]+"${extra[@]}"} | sed 's/-isystem  *$//')" \
   >"$output/trainer_configure.log" 2>&1 &&
-  cmake --build "$trainer" -j "$(nproc)" --target test_resnet_cuda test_trainer_cuda swav-train \
+  cmake --build "$trainer" -j "$(nproc)" --target test_resnet_cuda test_trainer_cuda swav-train swav-eval \
     >"$output/trainer_build.log" 2>&1; then
   ctest --test-dir "$trainer" -L trainer_cuda --output-on-failure 2>&1 | tee "$output/trainer.log" ||
     failed+=("the trainer's tests")
@@ -91,6 +91,8 @@ if cmake -S . -B "$trainer" -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWA
   if "${SWAV_PYTHON:-python3}" tests/gpu_images.py "$data"; then
     "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite \
       --output "$output/trainer-run" 2>&1 | tee "$output/trainer_run.log" || failed+=("a run of the trainer")
+    "$trainer/examples/resnet/eval/swav-eval" knn "$output/trainer-run" --device cuda 2>&1 | tee "$output/trainer_eval.log" ||
+      failed+=("an evaluation")
     ((${#ranks[@]} == 0)) ||
       "${ranks[@]}" "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" \
         --overwrite --output "$output/trainer-ranks" 2>&1 | tee -a "$output/trainer_ranks.log" ||

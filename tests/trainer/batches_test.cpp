@@ -12,6 +12,7 @@
 #include "image_files.hpp"
 #include "swav/io/file_error.hpp"
 #include "train/data_order.hpp"
+#include "train/decoded_batches.hpp"
 
 using namespace swav;
 using namespace swav::resnet;
@@ -169,4 +170,70 @@ TEST_CASE("a slow disk delays and changes nothing; a run can end while it reads"
   for (Index step = 0; step < 4; ++step) CHECK(fast(step) == waits(step));
   Loader ends(slow, 2);
   (void)ends(0);
+}
+
+namespace {
+
+HostMemory plain_memory(std::size_t bytes) {
+  return {new std::uint8_t[bytes], [](const std::uint8_t* memory) { delete[] memory; }};
+}
+
+// What is rendered of a decoded batch whose images all lie in its memory.
+Inputs rendered(const DecodedBatch& batch, Index channels) {
+  Inputs inputs;
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    inputs[g].resize(static_cast<std::size_t>(groups[g].images * channels * groups[g].size * groups[g].size));
+  for (std::size_t b = 0; b < batch.images.size(); ++b) {
+    const ImageView<std::uint8_t>& image = batch.images[b];
+    const auto first = static_cast<std::size_t>(image.data - batch.memory.data());
+    CHECK(first + static_cast<std::size_t>(image.height * image.width * channels) <= batch.memory.size());
+    std::array<float*, 5> outputs;
+    for (std::size_t v = 0; v < 5; ++v) {
+      const ImageGroup& group = groups[v < 2 ? 0 : 1];
+      const std::size_t row = (v < 2 ? v : v - 2) * batch_size + b;
+      outputs[v] =
+          inputs[v < 2 ? 0 : 1].data() + row * static_cast<std::size_t>(channels * Index{group.size} * group.size);
+    }
+    crops(image, batch.keys[b], outputs);
+  }
+  return inputs;
+}
+
+}  // namespace
+
+TEST_CASE("decoded batches are what crops would be rendered from, whoever decodes them and from any step on") {
+  for (const int count : {14, 5}) {
+    FilesOfTests files{};
+    files.count_ = count;
+    files.bad_ = {1, 4};
+    const DecodedImages images = images_of(files);
+    std::vector<Inputs> expected;
+    Loader by_step(images, 0);
+    for (Index step = 0; step < 8; ++step) expected.push_back(by_step(step));
+    for (const int workers : {0, 1, 5}) {
+      const DecodedImages unseen = images_of(files);
+      DecodedBatches batches(unseen, {.batch_size = batch_size, .seed = seed, .workers = workers});
+      batches.set_memory(plain_memory);
+      for (const Index step : {0, 1, 2, 3, 4, 5, 6, 7, 2, 3, 7, 6})
+        CHECK(rendered(batches.load(step), 3) == expected[static_cast<std::size_t>(step)]);
+    }
+  }
+  FilesOfTests files{};
+  for (Index i = 0; i < 14; ++i) files.bad_.insert(i);
+  const DecodedImages none = images_of(files);
+  for (const int workers : {0, 2}) {
+    DecodedBatches batches(none, {.batch_size = batch_size, .workers = workers});
+    batches.set_memory(plain_memory);
+    CHECK_THROWS_AS((void)batches.load(0), FileError);
+  }
+}
+
+TEST_CASE("batches of a data set in memory are views of it") {
+  ImageSet images(9, 9, 3);
+  for (int i = 0; i < 14 * 9 * 9 * 3; ++i) images.pixels.push_back(static_cast<std::uint8_t>(i * 37 % 251));
+  DecodedBatches batches(images, {.batch_size = batch_size, .seed = seed});
+  const DecodedBatch& batch = batches.load(4);
+  CHECK(batch.memory.data() == images.pixels.data());
+  CHECK(batch.memory.size() == images.pixels.size());
+  CHECK(rendered(batch, 3) == Loader(images, 0)(4));
 }

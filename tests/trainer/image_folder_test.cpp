@@ -41,7 +41,7 @@ TEST_CASE("class folders: every image in the order of the names, in RGB and its 
   CHECK(&data.pretraining() == data.training.get());
   CHECK(data.training->channels() == 3);
   CHECK(data.training->side() == 0);
-  CHECK_FALSE(data.training->in_memory());
+  CHECK(data.training->storage().empty());
 
   const std::vector<Pixels> pixels = all_pixels(*data.training);
   // Image 3, of class a, is grey and a PNG: its values come back as they were, three times.

@@ -28,7 +28,7 @@ class ImageSet final : public ImageSource {
   [[nodiscard]] Index count() const override { return static_cast<Index>(pixels.size()) / image_size(); }
   [[nodiscard]] Index channels() const override { return channels_; }
   [[nodiscard]] Index side() const override { return height_ == width_ ? height_ : 0; }
-  [[nodiscard]] bool in_memory() const override { return true; }
+  [[nodiscard]] std::span<const std::uint8_t> storage() const override { return pixels; }
   [[nodiscard]] std::string describe() const override;
   [[nodiscard]] std::unique_ptr<ImageReader> reader() const override;
 

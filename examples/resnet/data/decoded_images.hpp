@@ -33,7 +33,6 @@ class DecodedImages final : public ImageSource {
   [[nodiscard]] Index count() const override { return files_->count(); }
   [[nodiscard]] Index channels() const override { return 3; }
   [[nodiscard]] Index side() const override { return 0; }
-  [[nodiscard]] bool in_memory() const override { return false; }
   [[nodiscard]] std::string describe() const override;
   [[nodiscard]] std::unique_ptr<ImageReader> reader() const override;
   [[nodiscard]] std::uint64_t names_hash() const override;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,9 @@ class ImageSource {
   [[nodiscard]] virtual Index channels() const = 0;
   /// In pixels, if the images are squares of one size, else 0.
   [[nodiscard]] virtual Index side() const = 0;
-  /// Whether reading an image costs nothing.
-  [[nodiscard]] virtual bool in_memory() const = 0;
+  /// All pixels, where they are in memory in one piece: then what is read are views of it, which stay valid. Else
+  /// empty.
+  [[nodiscard]] virtual std::span<const std::uint8_t> storage() const { return {}; }
   /// "60000 images of 28 x 28 x 1"
   [[nodiscard]] virtual std::string describe() const = 0;
 

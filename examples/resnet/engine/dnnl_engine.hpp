@@ -38,9 +38,14 @@ struct DnnlEngine {
   /// Planar float images that the host writes between runs, and the program reads.
   class Images {
    public:
-    Images(Program& program, std::size_t count) : values_(count), buffer_(program.external(values_.data())) {}
+    Images(Program& program, ImageGroup group, Index channels, Precision)
+        : values_(static_cast<std::size_t>(group.images * channels * group.size * group.size)),
+          buffer_(program.external(values_.data())) {}
     [[nodiscard]] std::span<float> values() { return values_; }
     [[nodiscard]] Buffer* buffer() const { return buffer_; }
+    [[nodiscard]] ImageMemory memory() {
+      return {values_.data(), values_.size() * sizeof(float), 0, Precision::float32};
+    }
     /// Returns once the host may write again.
     void wait() const {}
 

@@ -53,7 +53,11 @@ void add_session(CLI::App& app, SessionOptions& o) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->group("Data");
-  app.add_option("--precision", o.precision, "auto: bfloat16 where the CPU has AVX512-BF16")
+  app.add_option("--device", o.device, "What computes features: the CPU, or a GPU (a build with CUDA)")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str()
+      ->group("Run");
+  app.add_option("--precision", o.precision, "auto: bfloat16 on a GPU and where the CPU has AVX512-BF16")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str()
       ->group("Run");
@@ -142,7 +146,10 @@ void add_finetune(CLI::App& app, Made& made) {
   command.add_option("--seed", o->seed, "Of the choice of labels, order, crops and random weights")
       ->capture_default_str();
   command.add_option("--save", o->save, "Safetensors file for the last network, which swav-export takes");
-  made.on(command, o, run_finetune);
+  made.on(command, o, run_finetune, [session = made.session] {
+    detail::require(session->device == "cpu", "--device: ", session->device,
+                    " found, cpu wanted: finetune trains there alone");
+  });
 }
 
 void add_compare(CLI::App& app, Made& made) {

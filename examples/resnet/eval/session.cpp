@@ -38,7 +38,9 @@ SessionOptions completed(SessionOptions options, const StoredNetwork& stored) {
 }  // namespace
 
 Session::Session(SessionOptions options)
-    : options_(std::move(options)), stored_(options_.checkpoint), precision_(resolve_precision(options_.precision)) {
+    : options_(std::move(options)),
+      stored_(options_.checkpoint),
+      precision_(resolve_precision(options_.precision, options_.device)) {
   detail::require(options_.size == 0 || options_.size >= 8, "--size: ", options_.size, " found, 8 or more wanted");
   if (options_.threads > 0) omp_set_num_threads(options_.threads);
   const int asked = options_.size;
@@ -54,7 +56,8 @@ Session::Session(SessionOptions options)
 }
 
 Network& Session::network() {
-  if (!network_) network_ = stored_.network_for_features(precision_);
+  if (!network_)
+    network_ = stored_.network_for_features(precision_, options_.device == "cuda" ? Processor::cuda : Processor::cpu);
   return *network_;
 }
 
@@ -96,6 +99,7 @@ void Session::report(const std::string& command, const std::string& protocol, co
   nlohmann::json line{{"command", command},
                       {"checkpoint", stored_.path()},
                       {"data", options_.data},
+                      {"device", options_.device},
                       {"precision", precision_ == Precision::bfloat16 ? "bfloat16" : "float32"},
                       {"protocol", protocol}};
   line.update(result);

@@ -14,9 +14,10 @@ namespace swav::resnet {
 
 struct SessionOptions {
   std::string checkpoint = {};
-  std::string data = {};      ///< "": the data set of the checkpoint's run
-  std::string data_dir = {};  ///< "": as in the run, or where load_dataset looks for it
-  int size = 0;               ///< side of the images in pixels; 0: theirs, or the run's large crops', or 224
+  std::string data = {};       ///< "": the data set of the checkpoint's run
+  std::string data_dir = {};   ///< "": as in the run, or where load_dataset looks for it
+  int size = 0;                ///< side of the images in pixels; 0: theirs, or the run's large crops', or 224
+  std::string device = "cpu";  ///< what computes features: "cpu" or "cuda"
   std::string precision = "auto";
   int threads = 0;
   double max_bad_share = 0.01;

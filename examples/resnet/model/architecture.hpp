@@ -1,10 +1,12 @@
 // What network to build. In: depth, width, stem, head. Out: the plan of its layers, under torchvision's names.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/precision.hpp"
 #include "swav/core/matrix_view.hpp"
 
 namespace swav::resnet {
@@ -25,6 +27,14 @@ struct Architecture {
 struct ImageGroup {
   Index images;
   int size;  ///< height = width, in pixels
+};
+
+/// Where a network reads a group's images, in the memory of its processor.
+struct ImageMemory {
+  void* data;
+  std::size_t bytes;
+  Index pixel_stride;   ///< values from a pixel to the next, its channels side by side; 0: planes
+  Precision precision;  ///< of the values
 };
 
 /// A convolution and the batch norm behind it.

@@ -13,10 +13,6 @@
 
 namespace swav::resnet {
 
-[[nodiscard]] inline std::size_t image_values(const Architecture& architecture, ImageGroup group) {
-  return static_cast<std::size_t>(group.images * architecture.channels * group.size * group.size);
-}
-
 template <class Engine>
 class BasicFeatureExtractor final : public FeatureExtractor::Implementation {
  public:
@@ -24,7 +20,7 @@ class BasicFeatureExtractor final : public FeatureExtractor::Implementation {
                         Precision precision)
       : rows_(batch.images),
         columns_(trained.plan.features),
-        images_(program_, image_values(trained.architecture, batch)),
+        images_(program_, batch, trained.architecture.channels, precision),
         parameters_(trained.plan, tensors, false),
         features_(program_.kept_buffer(static_cast<std::size_t>(rows_ * columns_) * sizeof(float))),
         trunk_(program_, parameters_, batch, precision, Trunk<Engine>::Mode::evaluation,
@@ -63,7 +59,8 @@ class BasicNetwork final : public Network::Implementation {
     grad_embeddings_ = rows_of(program_, wanted.columns, true);
     Buffer* features = architecture.head ? rows_of(program_, wanted.plan.features, false) : embeddings_;
     // All before the first trunk: the host may write again while the trunks run.
-    for (const ImageGroup& group : wanted.groups) images_.emplace_back(program_, image_values(architecture, group));
+    for (const ImageGroup& group : wanted.groups)
+      images_.emplace_back(program_, group, architecture.channels, wanted.precision);
     Index row = 0;
     for (std::size_t g = 0; g < wanted.groups.size(); ++g) {
       trunks_.emplace_back(program_, parameters_, wanted.groups[g], wanted.precision, Trunk<Engine>::Mode::training,
@@ -80,6 +77,7 @@ class BasicNetwork final : public Network::Implementation {
   }
 
   [[nodiscard]] std::span<float> input(std::size_t group) override { return images_[group].values(); }
+  [[nodiscard]] ImageMemory images(std::size_t group) override { return images_[group].memory(); }
   MatrixView<const float> forward() override {
     program_.run(Section::forward);
     for (const auto& images : images_) images.wait();

@@ -42,6 +42,11 @@ std::span<float> Network::input(std::size_t group) {
   return implementation_->input(group);
 }
 
+ImageMemory Network::images(std::size_t group) {
+  detail::require(group < groups(), "images: group ", group, " found, less than ", groups(), " wanted");
+  return implementation_->images(group);
+}
+
 MatrixView<const float> Network::forward() {
   implementation_->forward_done = true;
   return implementation_->forward();

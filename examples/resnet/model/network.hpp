@@ -41,6 +41,10 @@ class Network {
   /// Where group `group`'s images go before each forward(): images x channels x size x size, planar, memory of the
   /// host and the network's for as long as it lives. May be refilled once forward() has returned.
   [[nodiscard]] std::span<float> input(std::size_t group);
+  /// The same for who writes them where the network computes. On the CPU input() itself; on a GPU images x size x size
+  /// x pixel_stride values in the network's precision, those behind the channels 0, in the order of the stream. They
+  /// are read as they are, unless input() has ever been asked for: then each forward() copies that here.
+  [[nodiscard]] ImageMemory images(std::size_t group);
   /// Embeddings, (sum of images) x embedding, groups in order, not L2-normalised; without a head the pooled features.
   /// In the memory of the processor, as are the gradients that backward() takes. On a GPU both calls return before the
   /// work is done, which is on the stream of engine/cuda/device.cuh.

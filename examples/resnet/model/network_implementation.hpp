@@ -40,6 +40,7 @@ struct Network::Implementation {
   virtual ~Implementation() = default;
 
   [[nodiscard]] virtual std::span<float> input(std::size_t group) = 0;
+  [[nodiscard]] virtual ImageMemory images(std::size_t group) = 0;
   virtual MatrixView<const float> forward() = 0;
   virtual void backward(MatrixView<const float> grad_embeddings) = 0;
   [[nodiscard]] virtual std::vector<NamedTensor>& parameters() = 0;

@@ -174,15 +174,16 @@ void StoredNetwork::copy_to(std::vector<NamedTensor>& tensors) const {
 }
 
 std::unique_ptr<Network> StoredNetwork::network(const Architecture& architecture, std::vector<ImageGroup> groups,
-                                                Precision precision) const {
-  auto network = std::make_unique<Network>(architecture, std::move(groups), precision, 0);
+                                                Precision precision, Processor processor) const {
+  auto network = std::make_unique<Network>(architecture, std::move(groups), precision, 0, Gradients::computed,
+                                           RankGroup(), processor);
   copy_to(network->tensors());
   network->upload();
   return network;
 }
 
-std::unique_ptr<Network> StoredNetwork::network_for_features(Precision precision) const {
-  return network(architecture_, {{2, 8}}, precision);
+std::unique_ptr<Network> StoredNetwork::network_for_features(Precision precision, Processor processor) const {
+  return network(architecture_, {{2, 8}}, precision, processor);
 }
 
 }  // namespace swav::resnet

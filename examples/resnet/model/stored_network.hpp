@@ -45,9 +45,10 @@ class StoredNetwork {
   void copy_to(std::vector<NamedTensor>& tensors) const;
   /// A network with these weights, trained on nothing yet.
   [[nodiscard]] std::unique_ptr<Network> network(const Architecture& architecture, std::vector<ImageGroup> groups,
-                                                 Precision precision) const;
+                                                 Precision precision, Processor processor = Processor::cpu) const;
   /// The same to take features of: its own training takes as little memory as there can be.
-  [[nodiscard]] std::unique_ptr<Network> network_for_features(Precision precision) const;
+  [[nodiscard]] std::unique_ptr<Network> network_for_features(Precision precision,
+                                                              Processor processor = Processor::cpu) const;
 
  private:
   void find_architecture();

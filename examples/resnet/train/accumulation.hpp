@@ -2,7 +2,6 @@
 // time. Out: the crops again, the embeddings of all, the mean gradient.
 #pragma once
 
-#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -12,25 +11,30 @@ namespace swav::resnet {
 
 /// Codes have to be of all batches together, and the embeddings they are of are known only once every batch has gone
 /// through the network: each goes through twice (the last one once), first for its embeddings alone. Crops are kept in
-/// between, in the host's memory, one batch's worth each; running statistics are put back, so that they count a batch
-/// once. Training: see basic_learner.hpp.
+/// between, as the network reads them; running statistics are put back, so that they count a batch once. Training: see
+/// basic_learner.hpp.
 template <class Training>
 class Accumulation {
   using Device = typename Training::Device;
   using Floats = typename Device::template Buffer<float>;
+  using Bytes = typename Device::template Buffer<char>;
 
  public:
   /// Memory for `batches` of the network's inputs, of `views` x `samples` embeddings each.
   Accumulation(Network& network, const Device& device, Index batches, Index views, Index samples, Index dimension)
       : device_(device),
         samples_(samples),
+        crops_(static_cast<std::size_t>(batches)),
         inputs_(static_cast<std::size_t>(batches)),
-        pointers_(static_cast<std::size_t>(batches)),
         views_(views),
         dimension_(dimension) {
     for (std::size_t batch = 0; batch < inputs_.size(); ++batch)
-      for (std::size_t group = 0; group < network.groups(); ++group)
-        pointers_[batch].push_back(inputs_[batch].emplace_back(network.input(group).size()).data());
+      for (std::size_t group = 0; group < network.groups(); ++group) {
+        const ImageMemory images = network.images(group);
+        char* const crops = crops_[batch].emplace_back().reserve(static_cast<Index>(images.bytes));
+        copy(static_cast<const char*>(images.data), crops, images.bytes);  // what no crop writes is 0
+        inputs_[batch].push_back(crops);
+      }
     for (const NamedTensor& tensor : network.parameters())
       if (tensor.gradient.empty()) statistics_.emplace_back().reserve(static_cast<Index>(tensor.value.size()));
     Training::clear(device_, gradients_.reserve(gradient_count(network)), gradient_count(network));
@@ -38,15 +42,14 @@ class Accumulation {
   }
 
   [[nodiscard]] Index batches() const { return static_cast<Index>(inputs_.size()); }
-  /// Where the crops of a batch go, an entry a group.
-  [[nodiscard]] std::span<float* const> inputs(Index batch) { return pointers_[static_cast<std::size_t>(batch)]; }
-  [[nodiscard]] std::span<const float> input(Index batch, std::size_t group) const {
-    return inputs_[static_cast<std::size_t>(batch)][group];
-  }
+  /// Where the crops of a batch go and are, an entry a group.
+  [[nodiscard]] std::span<void* const> inputs(Index batch) const { return inputs_[static_cast<std::size_t>(batch)]; }
   /// Copies a batch's crops to the network.
   void feed(Network& network, Index batch) const {
-    for (std::size_t group = 0; group < network.groups(); ++group)
-      std::ranges::copy(input(batch, group), network.input(group).begin());
+    for (std::size_t group = 0; group < network.groups(); ++group) {
+      const ImageMemory images = network.images(group);
+      copy(static_cast<const char*>(inputs(batch)[group]), static_cast<char*>(images.data), images.bytes);
+    }
   }
 
   void save_statistics(Network& network) {
@@ -90,14 +93,15 @@ class Accumulation {
 
  private:
   static Index gradient_count(Network& network) { return static_cast<Index>(network.gradients().size()); }
-  void copy(const float* from, float* to, std::size_t count) const {
+  template <class T>
+  void copy(const T* from, T* to, std::size_t count) const {
     Training::copy(device_, from, to, static_cast<Index>(count));
   }
 
   Device device_;
   Index samples_;
-  std::vector<std::vector<std::vector<float>>> inputs_;  // of a batch, of a group
-  std::vector<std::vector<float*>> pointers_;
+  std::vector<std::vector<Bytes>> crops_;  // of a batch, of a group
+  std::vector<std::vector<void*>> inputs_;
   std::vector<Floats> statistics_;  // a tensor each
   Floats gradients_, prototype_gradient_, embeddings_;
   Index views_, dimension_;

@@ -3,9 +3,10 @@
 //
 // `Training` is what the templates ask of a processor (train/cpu_learner.cpp, train/cuda/learner.cu):
 //   processor, Device    of the network and of the loss        Plain   a device for all else; device(), plain()
-//   Targets, Unbalanced  ImageTargets and UnbalancedCodes, or void where there are none
+//   Targets, Unbalanced  ImageTargets and UnbalancedCodes
 //   add, average, copy, clear   passes over parameters         Spread  the spread of a view's embeddings, all ranks'
-//   Mirror               copies of the state for the host
+//   Mirror               copies of the state for the host       gpu_bytes()  of a GPU's memory, what is in use
+//   Loader               fills a network's images, or memory like them, with the crops of a batch: load(batch, inputs)
 // The ranks of the plan reduce what is in the processor's memory.
 #pragma once
 
@@ -15,7 +16,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "swav/loss/basic_swapped_prediction.hpp"
@@ -28,20 +28,13 @@
 
 namespace swav::resnet {
 
-/// In place of parts that a processor does without.
-struct NoPart {};
-
 template <class Training>
 class BasicLearner final : public LearnerCore {
   using Device = typename Training::Device;
   using Bank = PrototypeBank<float, Device>;
   using Queue = EmbeddingQueue<float, Device>;
   using Source = CodeSource<float, Device>;
-  template <class Part>
-  using Optional = std::optional<std::conditional_t<std::is_void_v<Part>, NoPart, Part>>;
   using Clock = std::chrono::steady_clock;
-  static constexpr bool has_targets = !std::is_void_v<typename Training::Targets>;
-  static constexpr bool has_unbalanced = !std::is_void_v<typename Training::Unbalanced>;
 
  public:
   explicit BasicLearner(const LearnerPlan& plan);
@@ -53,6 +46,7 @@ class BasicLearner final : public LearnerCore {
   [[nodiscard]] Index queue_rows() const override { return queue_ ? queue_->pushed() : 0; }
   void resume_at(Index steps, Index total_steps, Index queue_rows) override;
   [[nodiscard]] Network& network() override { return network_; }
+  [[nodiscard]] std::size_t gpu_bytes() const override { return Training::gpu_bytes(); }
   [[nodiscard]] MatrixView<const float> prototypes() override {
     const MatrixView<float> weights = bank_.weights().middle_rows(0, bank_.head_prototypes()[0]);
     return {mirror_.host(weights.data, weights.size()).data(), weights.rows, weights.cols};
@@ -63,7 +57,7 @@ class BasicLearner final : public LearnerCore {
   static double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
-  void load(Index batch, std::span<float* const> inputs) { source_.load(batch, inputs); }
+  void load(Index batch, std::span<void* const> inputs) { loader_.load(batch, inputs); }
   void sum_gradients();
   StepMetrics learn_from_batch();
   StepMetrics learn_from_batches();
@@ -94,15 +88,16 @@ class BasicLearner final : public LearnerCore {
   Index share_;  // images of a batch that are this rank's
   Device device_;
   Network network_;
-  std::vector<float*> inputs_;
+  typename Training::Loader loader_;
+  std::vector<void*> inputs_;
   Bank bank_;
   SwappedPredictionLoss<float, Device, RankGroup> loss_;
   SwappedPredictionStep<float, Device> loss_step_;
   std::optional<Queue> queue_;
   std::optional<MomentumEncoder<Training>> encoder_;
   std::optional<Accumulation<Training>> accumulation_;
-  Optional<typename Training::Targets> targets_;
-  Optional<typename Training::Unbalanced> unbalanced_;
+  std::optional<typename Training::Targets> targets_;
+  std::optional<typename Training::Unbalanced> unbalanced_;
   ViewCodes<float, Device> codes_;      // of all batches of a step
   MatrixView<const float> embeddings_;  // of the batch that went through a network last
   typename Training::Spread spread_;
@@ -119,6 +114,7 @@ BasicLearner<Training>::BasicLearner(const LearnerPlan& plan)
       device_(Training::device(options_)),
       network_(plan.architecture, source_.groups(), plan.precision, options_.seed, Gradients::computed, ranks_,
                Training::processor),
+      loader_(source_, network_),
       bank_(head_prototypes(options_), options_.embedding, options_.seed, device_),
       loss_({.temperature = options_.temperature,
              .crops_for_assign = options_.crops_for_assign,
@@ -129,7 +125,7 @@ BasicLearner<Training>::BasicLearner(const LearnerPlan& plan)
             device_, ranks_),
       spread_(options_, ranks_),
       mirror_(Training::plain(options_)) {
-  for (std::size_t group = 0; group < network_.groups(); ++group) inputs_.push_back(network_.input(group).data());
+  for (std::size_t group = 0; group < network_.groups(); ++group) inputs_.push_back(network_.images(group).data);
   loss_step_.grad_prototypes = typename Device::template Matrix<float>(bank_.prototypes(), options_.embedding);
   optimizer_.emplace(options_, parameters(), Training::plain(options_));
 
@@ -142,11 +138,9 @@ BasicLearner<Training>::BasicLearner(const LearnerPlan& plan)
     accumulation_.emplace(network_, device_, options_.accumulate,
                           1 + *std::max_element(options_.crops_for_assign.begin(), options_.crops_for_assign.end()),
                           share_, options_.embedding);
-  if constexpr (has_unbalanced)
-    if (options_.sinkhorn_iterations == 0) unbalanced_.emplace(options_, share_);
-  if constexpr (has_targets)
-    if (options_.objective != "swav")
-      targets_.emplace(options_, source_.images(), source_.per_epoch() * options_.batch_size);
+  if (options_.sinkhorn_iterations == 0) unbalanced_.emplace(options_, share_);
+  if (options_.objective != "swav")
+    targets_.emplace(options_, source_.images(), source_.per_epoch() * options_.batch_size);
   download();
 }
 
@@ -215,9 +209,8 @@ std::vector<StateTensor> BasicLearner<Training>::state() {
     tensor.value = mirror_.host(tensor.value.data(), static_cast<Index>(tensor.value.size()));
     tensors.push_back(std::move(tensor));
   }
-  if constexpr (has_targets)
-    if (targets_)
-      for (StateTensor& tensor : targets_->state()) tensors.push_back(std::move(tensor));
+  if (targets_)
+    for (StateTensor& tensor : targets_->state()) tensors.push_back(std::move(tensor));
   return tensors;
 }
 

@@ -53,7 +53,7 @@ StepMetrics BasicLearner<Training>::learn_from_batch() {
   const MatrixView<const float> z = network_.forward();
   Source source{.queue = queue()};
   if (encoder_) {
-    source.embeddings = encoder_->embed(network_.input(0));
+    source.embeddings = encoder_->embed(network_.images(0).data);
     source.bank = &encoder_->bank();
   }
   take_codes_apart(steps_done_, z, source);
@@ -109,7 +109,7 @@ void BasicLearner<Training>::compute_common_codes() {
   accumulation_->save_statistics(network_);
   for (Index batch = 0; batch < count; ++batch) {
     if (encoder_) {
-      embeddings_ = encoder_->embed(accumulation_->input(batch, 0));
+      embeddings_ = encoder_->embed(accumulation_->inputs(batch)[0]);
     } else {
       accumulation_->restore_statistics(network_);
       accumulation_->feed(network_, batch);
@@ -124,30 +124,25 @@ void BasicLearner<Training>::compute_common_codes() {
 // Before the first epoch a pass over its batches, without learning, has the embeddings that targets are of.
 template <class Training>
 void BasicLearner<Training>::begin_epoch() {
-  if constexpr (has_targets) {
-    if (!targets_) return;
-    if (steps_done_ == 0)
-      for (Index batch = 0; batch < source_.per_epoch(); ++batch) {
-        load(batch, inputs_);
-        keep_for_targets(batch, network_.forward());
-      }
-    targets_->assign(steps_done_ / steps_per_epoch(), bank_);
-  }
+  if (!targets_) return;
+  if (steps_done_ == 0)
+    for (Index batch = 0; batch < source_.per_epoch(); ++batch) {
+      load(batch, inputs_);
+      keep_for_targets(batch, network_.forward());
+    }
+  targets_->assign(steps_done_ / steps_per_epoch(), bank_);
 }
 
 /// Codes that are of this batch alone, and not by the loss's Sinkhorn.
 template <class Training>
 void BasicLearner<Training>::take_codes_apart(Index batch, MatrixView<const float> z, Source& source) {
-  if constexpr (has_targets)
-    if (targets_) source.codes = &targets_->codes(source_.images_of(batch), z, bank_);
-  if constexpr (has_unbalanced)
-    if (unbalanced_) source.codes = &unbalanced_->codes(z, bank_, epsilon());
+  if (targets_) source.codes = &targets_->codes(source_.images_of(batch), z, bank_);
+  if (unbalanced_) source.codes = &unbalanced_->codes(z, bank_, epsilon());
 }
 
 template <class Training>
 void BasicLearner<Training>::keep_for_targets(Index batch, MatrixView<const float> z) {
-  if constexpr (has_targets)
-    if (targets_) targets_->store(batch % source_.per_epoch() * options_.batch_size, source_.images_of(batch), z);
+  if (targets_) targets_->store(batch % source_.per_epoch() * options_.batch_size, source_.images_of(batch), z);
 }
 
 template <class Training>

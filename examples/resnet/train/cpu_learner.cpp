@@ -24,6 +24,7 @@ struct CpuTraining {
 
   static Device device(const TrainOptions& options) { return Device(options.threads); }
   static Plain plain(const TrainOptions& options) { return Plain(options.threads); }
+  static std::size_t gpu_bytes() { return 0; }
 
   static void add(const Device&, float* sums, const float* values, Index count, float share) {
 #pragma omp parallel for schedule(static)
@@ -33,8 +34,26 @@ struct CpuTraining {
 #pragma omp parallel for schedule(static)
     for (Index i = 0; i < count; ++i) slow[i] = momentum * slow[i] + (1 - momentum) * fast[i];
   }
-  static void copy(const Device&, const float* from, float* to, Index count) { std::copy_n(from, count, to); }
+  template <class T>
+  static void copy(const Device&, const T* from, T* to, Index count) {
+    std::copy_n(from, count, to);
+  }
   static void clear(const Device&, float* values, Index count) { std::fill_n(values, count, 0.0f); }
+
+  /// Crops of the source's own.
+  class Loader {
+   public:
+    Loader(BatchSource& source, Network&) : source_(source) {}
+    void load(Index batch, std::span<void* const> inputs) {
+      planes_.clear();
+      for (void* const input : inputs) planes_.push_back(static_cast<float*>(input));
+      source_.load(batch, planes_);
+    }
+
+   private:
+    BatchSource& source_;
+    std::vector<float*> planes_;
+  };
 
   /// Of all ranks' embeddings in a view, of which z are this rank's.
   class Spread {

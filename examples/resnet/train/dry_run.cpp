@@ -59,6 +59,9 @@ void dry_run(const TrainOptions& settings, const RankGroup& ranks) {
   for (const StateTensor& tensor : learner.state()) values += static_cast<double>(tensor.value.size());
   std::printf("memory%s: %.0f MiB at most so far; a checkpoint: %.0f MiB\n", ranks.size() > 1 ? " of a rank" : "",
               most_mebibytes_so_far(), values * sizeof(float) / (1 << 20));
+  if (options.device == "cuda")
+    std::printf("memory of the GPU: %.0f MiB in use, images and crops counted\n",
+                static_cast<double>(learner.gpu_bytes()) / (1 << 20));
   if (all > 0)
     std::printf(
         "time: %.3g s a step, %.4g images/s; about %s of training, evaluations not counted\n", least,

@@ -48,9 +48,9 @@ std::vector<CropSpec> crop_specs(const TrainOptions& o, const Normalization& nor
   return specs;
 }
 
-Precision resolve_precision(const std::string& name) {
-  if (name == "float32") return Precision::float32;
-  if (name == "bfloat16") return Precision::bfloat16;
+Precision resolve_precision(const std::string& precision, const std::string& device) {
+  if (precision == "float32") return Precision::float32;
+  if (precision == "bfloat16" || device == "cuda") return Precision::bfloat16;
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512bf16") ? Precision::bfloat16 : Precision::float32;
 #else
@@ -58,24 +58,20 @@ Precision resolve_precision(const std::string& name) {
 #endif
 }
 
-Precision resolve_precision(const TrainOptions& options) {
-  return options.device == "cuda" && options.precision == "auto" ? Precision::bfloat16
-                                                                 : resolve_precision(options.precision);
-}
-
 TrainOptions with_precision_resolved(TrainOptions options) {
-  options.precision = resolve_precision(options) == Precision::bfloat16 ? "bfloat16" : "float32";
+  options.precision =
+      resolve_precision(options.precision, options.device) == Precision::bfloat16 ? "bfloat16" : "float32";
   return options;
 }
 
 int resolve_workers(const TrainOptions& options, const ImageSource& images) {
   if (options.workers >= 0) return options.workers;
-  return images.in_memory() ? 0 : omp_get_max_threads();
+  return images.storage().empty() ? omp_get_max_threads() : 0;
 }
 
 Learner::Learner(const TrainOptions& options, const ImageSource& images, const Normalization& normalization,
                  RankGroup ranks)
-    : precision_((validate_for_ranks(options, ranks.size()), resolve_precision(options))),
+    : precision_((validate_for_ranks(options, ranks.size()), resolve_precision(options.precision, options.device))),
       accumulate_(options.accumulate),
       source_(options, images, normalization, ranks) {
   const LearnerPlan plan{options, source_, architecture(options, images.channels()), precision_, std::move(ranks)};
@@ -95,6 +91,7 @@ Index Learner::queue_rows() const { return core_->queue_rows(); }
 void Learner::resume_at(Index steps, Index total_steps, Index queue_rows) {
   core_->resume_at(steps, total_steps, queue_rows);
 }
+std::size_t Learner::gpu_bytes() const { return core_->gpu_bytes(); }
 Network& Learner::network() { return core_->network(); }
 MatrixView<const float> Learner::prototypes() { return core_->prototypes(); }
 

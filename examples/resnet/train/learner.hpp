@@ -57,6 +57,8 @@ class Learner {
   void resume_at(Index steps, Index total_steps, Index queue_rows);
 
   [[nodiscard]] Network& network();
+  /// Of the GPU's memory, all that is in use; 0 on the CPU.
+  [[nodiscard]] std::size_t gpu_bytes() const;
   /// Those of the first head, in the host's memory.
   [[nodiscard]] MatrixView<const float> prototypes();
   [[nodiscard]] const MultiCropSampler& crops() const { return source_.crops(); }
@@ -75,10 +77,8 @@ class Learner {
 /// The crops that the settings describe, large ones first.
 [[nodiscard]] std::vector<CropSpec> crop_specs(const TrainOptions& options, const Normalization& normalization);
 
-/// What --precision auto stands for on this CPU.
-[[nodiscard]] Precision resolve_precision(const std::string& name);
-/// The same on what the run computes on: bfloat16 on a GPU.
-[[nodiscard]] Precision resolve_precision(const TrainOptions& options);
+/// What a --precision stands for on a --device: auto is bfloat16 on a GPU.
+[[nodiscard]] Precision resolve_precision(const std::string& precision, const std::string& device = "cpu");
 
 /// The options with a precision that is not auto: a run that goes on elsewhere is to go on in the same one.
 [[nodiscard]] TrainOptions with_precision_resolved(TrainOptions options);

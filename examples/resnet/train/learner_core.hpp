@@ -2,6 +2,7 @@
 // makes it.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -34,6 +35,7 @@ class LearnerCore {
   virtual void resume_at(Index steps, Index total_steps, Index queue_rows) = 0;
   [[nodiscard]] virtual Network& network() = 0;
   [[nodiscard]] virtual MatrixView<const float> prototypes() = 0;
+  [[nodiscard]] virtual std::size_t gpu_bytes() const = 0;
 
   [[nodiscard]] Index steps_done() const { return steps_done_; }
   [[nodiscard]] Index total_steps() const { return total_steps_; }

@@ -2,7 +2,6 @@
 // VISSL joins it to SwAV). In: what learns, large crops. Out: embeddings that nothing flows back through.
 #pragma once
 
-#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -31,9 +30,10 @@ class MomentumEncoder {
     start_as(followed, bank);
   }
 
-  /// Embeddings of crops in the layout of the followed network's first input; valid until the next call.
-  MatrixView<const float> embed(std::span<const float> crops) {
-    std::ranges::copy(crops, network_.input(0).begin());
+  /// Embeddings of crops as the followed network's first images; valid until the next call.
+  MatrixView<const float> embed(const void* crops) {
+    const ImageMemory to = network_.images(0);
+    Training::copy(device_, static_cast<const char*>(crops), static_cast<char*>(to.data), static_cast<Index>(to.bytes));
     return network_.forward();
   }
   /// Unit prototypes, as in the step's loss.

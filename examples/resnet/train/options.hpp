@@ -104,10 +104,12 @@ void visit_options(Options& o, Visit&& visit) {
   visit(OptionInfo{"Data", "--data-dir",
                    "Folder with its files (default: where Debian's package puts them, else data/NAME)", true},
         o.data_dir);
-  visit(OptionInfo{"Data", "--workers",
-                   "Threads that render crops ahead; 0: the step's own do (-1: 0 for images in memory, else --threads)",
-                   true},
-        o.workers);
+  visit(
+      OptionInfo{"Data", "--workers",
+                 "Threads that render crops ahead, for a GPU decode images; 0: the step's own do (-1: 0 for images in "
+                 "memory, else --threads)",
+                 true},
+      o.workers);
   visit(OptionInfo{"Data", "--cache-mib", "Memory for decoded images of an image folder, 0 for none", true},
         o.cache_mib);
   visit(

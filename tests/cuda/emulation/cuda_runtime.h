@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -51,7 +52,16 @@ struct Graph {
 };
 struct Stream {
   std::shared_ptr<Graph> recording;
+  bool is_late = false;  // work waits until somebody waits for it: who forgets to, reads what was there before
+  std::deque<Work> waiting;
+  long submitted = 0, done = 0;
 };
+inline void run_until(Stream& stream, long number) {
+  for (; stream.done < number && !stream.waiting.empty(); ++stream.done) {
+    stream.waiting.front()();
+    stream.waiting.pop_front();
+  }
+}
 inline Stream default_stream;
 inline int captures = 0;                          // streams that record now, in which no memory can be had
 inline int devices = 1;                           // 0: as on a machine without a GPU
@@ -64,6 +74,8 @@ inline cudaError_t submit(Stream* stream, Work work) {
   ++launches;
   if (on.recording)
     on.recording->nodes.push_back(std::move(work));
+  else if (on.is_late)
+    on.waiting.push_back(std::move(work)), ++on.submitted;
   else
     work();
   return cudaSuccess;
@@ -209,23 +221,52 @@ inline cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   *stream = new swav::emulation::Stream;
   return cudaSuccess;
 }
+inline constexpr unsigned cudaStreamNonBlocking = 1;
+/// What no other stream waits for by itself: its work is done late.
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  const cudaError_t error = cudaStreamCreate(stream);
+  if (error == cudaSuccess) (*stream)->is_late = flags == cudaStreamNonBlocking;
+  return error;
+}
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream != nullptr) swav::emulation::run_until(*stream, stream->submitted);
   delete stream;
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream != nullptr) swav::emulation::run_until(*stream, stream->submitted);
   return stream != nullptr && stream->recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
-struct EmulatedEvent {};  // work is done at once: an event has nothing to say
+struct EmulatedEvent {
+  cudaStream_t stream = nullptr;
+  long number = 0;  // of the stream's work, what is done when the event is
+};
 using cudaEvent_t = EmulatedEvent*;
 inline constexpr unsigned cudaEventDisableTiming = 2;
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new EmulatedEvent;
   return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, stream != nullptr ? stream->submitted : 0};
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->stream != nullptr) swav::emulation::run_until(*event->stream, event->number);
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned = 0) {
+  return cudaEventSynchronize(event);
+}
+inline cudaError_t cudaMemGetInfo(std::size_t* left, std::size_t* total) {
+  const std::lock_guard lock(swav::emulation::device_memory_lock);
+  std::size_t used = 0;
+  for (const auto& [pointer, bytes] : swav::emulation::device_memory) used += bytes;
+  *left = std::min(swav::emulation::free_bytes, (std::size_t{1} << 40) - used);
+  *total = *left + used;
+  return cudaSuccess;
+}
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;

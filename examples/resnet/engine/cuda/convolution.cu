@@ -43,21 +43,6 @@ __global__ void __launch_bounds__(grid_threads)
   gradient[at] = adds ? gradient[at] + value : value;
 }
 
-/// A pixel a thread: its `channels` values from planes of `pixels`, then zeros.
-template <class T, int Padded>
-__global__ void __launch_bounds__(grid_threads)
-    interleave_images(Index images, Index channels, Index pixels, const float* planar, T* rows) {
-  const Index at = thread_index();
-  if (at >= images * pixels) return;
-  const float* const image = planar + at / pixels * channels * pixels + at % pixels;
-  float values[Padded];
-  for (int c = 0; c < Padded; ++c) values[c] = c < channels ? image[c * pixels] : 0.0f;
-  store_pack(values, rows + at * Padded);
-}
-
-/// Channels of the network's input, as 16 bytes hold them.
-[[nodiscard]] constexpr Index padded_channels(Precision precision) { return precision == Precision::float32 ? 4 : 8; }
-
 template <class Algorithm>
 struct Choice {
   Algorithm algorithm;
@@ -140,24 +125,6 @@ Convolution::Convolution(ConvolutionWeights& weights, CudaLayout input, Index st
     : weights_(weights), input_(input), output_(input), stride_(stride), precision_(precision) {
   output_.channels = weights.out_channels();
   output_.size = (input.size - 1) / stride + 1;
-}
-
-void Convolution::forward_from_images(CudaProgram& program, Section weights_section, Buffer* images, Buffer* output) {
-  const CudaLayout planar = input_;
-  input_.channels = padded_channels(precision_) * ((planar.channels - 1) / padded_channels(precision_) + 1);
-  swav::detail::require(input_.channels == padded_channels(precision_), "CudaEngine: images of ", planar.channels,
-                        " channels found, at most ", padded_channels(precision_), " wanted");
-  Buffer* const rows = program.buffer(input_.bytes(precision_));
-  program.add(Section::forward, "images", {images, rows}, [=, device = program.device(), precision = precision_] {
-    const Index blocks = blocks_for(planar.rows());
-    if (precision == Precision::float32)
-      launch(device, blocks, grid_threads, interleave_images<float, 4>, planar.images, planar.channels, planar.pixels(),
-             images->as<float>(), rows->as<float>());
-    else
-      launch(device, blocks, grid_threads, interleave_images<__nv_bfloat16, 8>, planar.images, planar.channels,
-             planar.pixels(), images->as<float>(), rows->as<__nv_bfloat16>());
-  });
-  forward(program, weights_section, rows, output);
 }
 
 void Convolution::forward(CudaProgram& program, Section weights_section, Buffer* input, Buffer* output) {

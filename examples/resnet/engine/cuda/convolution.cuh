@@ -49,8 +49,9 @@ class Convolution {
   [[nodiscard]] const CudaLayout& output() const { return output_; }
 
   void forward(CudaProgram& program, Section weights_section, Buffer* input, Buffer* output);
-  /// The same from planar float images, whose channels are padded to what tensor cores read at once.
-  void forward_from_images(CudaProgram& program, Section weights_section, Buffer* images, Buffer* output);
+  void forward_from_images(CudaProgram& program, Section weights_section, Buffer* images, Buffer* output) {
+    forward(program, weights_section, images, output);
+  }
   /// In bfloat16 the gradient of one resolution is rounded to it, as in PyTorch.
   void backward_weights(CudaProgram& program, Buffer* grad_output);
   void backward_data(CudaProgram& program, Buffer* grad_output, Buffer* grad_input);

@@ -8,6 +8,7 @@
 #include "engine/cuda/batch_norm.cuh"
 #include "engine/cuda/convolution.cuh"
 #include "engine/cuda/host_memory.cuh"
+#include "engine/cuda/images.cuh"
 #include "engine/cuda/linear.cuh"
 #include "engine/cuda/pooling.cuh"
 
@@ -26,8 +27,9 @@ struct CudaEngine {
   using State = cuda::State;
   using HostRows = cuda::HostRows;
 
-  static Layout first_layout(const Program&, Precision, Index images, Index channels, Index size, Index) {
-    return {images, channels, size};
+  /// That of cuda::Images.
+  static Layout first_layout(const Program&, Precision precision, Index images, Index, Index size, Index) {
+    return {images, cuda::padded_channels(precision), size};
   }
   static Layout row_layout(Index rows, Index channels) { return {rows, channels, 1}; }
 

@@ -1,8 +1,9 @@
-// What goes between the host and the network on the GPU. In: images, tensors. Out: the same on the other side.
+// What goes between the host and the network on the GPU. In: tensors. Out: the same on the other side.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "engine/cuda/program.cuh"
@@ -29,42 +30,16 @@ class PinnedFloats {
   std::size_t count_;
 };
 
-/// Planar float images that the host writes between runs; the program begins by copying them to the GPU.
-class Images {
- public:
-  Images(CudaProgram& program, std::size_t count)
-      : host_(count), buffer_(program.buffer(count * sizeof(float))), copied_(make_event()) {
-    program.add(
-        Section::forward, "upload", {buffer_}, [this, stream = program.device().stream(), values = host_.values()] {
-          using swav::detail::check_cuda;
-          check_cuda(
-              cudaMemcpyAsync(buffer_->data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice, stream),
-              "cudaMemcpyAsync");
-          check_cuda(cudaEventRecord(copied_.get(), stream), "cudaEventRecord");
-        });
-  }
-  Images(const Images&) = delete;
-
-  [[nodiscard]] std::span<float> values() const { return host_.values(); }
-  [[nodiscard]] Buffer* buffer() const { return buffer_; }
-  /// Returns once the host may write again.
-  void wait() const { swav::detail::check_cuda(cudaEventSynchronize(copied_.get()), "cudaEventSynchronize"); }
-
- private:
-  struct Destroy {
-    void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
-  };
-  using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Destroy>;
-  static Event make_event() {
-    cudaEvent_t made = nullptr;
-    swav::detail::check_cuda(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-    return Event(made);
-  }
-
-  PinnedFloats host_;
-  Buffer* buffer_;
-  Event copied_;
+struct DestroyEvent {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
 };
+using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, DestroyEvent>;
+
+[[nodiscard]] inline Event make_event() {
+  cudaEvent_t made = nullptr;
+  swav::detail::check_cuda(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  return Event(made);
+}
 
 /// The tensors in the GPU's memory, in one piece that is laid out as the host's.
 class State {

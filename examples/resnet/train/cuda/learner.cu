@@ -11,6 +11,8 @@
 #include "swav/backend/cuda/row_passes.cuh"
 #include "swav/evaluate/basic_statistics.hpp"
 #include "train/basic_learner.hpp"
+#include "train/cuda/codes_apart.cuh"
+#include "train/cuda/crop_loader.cuh"
 #include "train/cuda/gpu_ranks.hpp"
 
 namespace swav::resnet {
@@ -35,11 +37,17 @@ struct CudaTraining {
   static constexpr Processor processor = Processor::cuda;
   using Device = CudaDevice;
   using Plain = CudaDevice;
-  using Targets = void;
-  using Unbalanced = void;
+  using Targets = cuda::ImageTargets;
+  using Unbalanced = cuda::UnbalancedCodes;
+  using Loader = cuda::CropLoader;
 
   static const CudaDevice& device(const TrainOptions&) { return cuda::trainer_device(); }
   static const CudaDevice& plain(const TrainOptions&) { return cuda::trainer_device(); }
+  static std::size_t gpu_bytes() {
+    std::size_t left = 0, total = 0;
+    swav::detail::check_cuda(cudaMemGetInfo(&left, &total), "cudaMemGetInfo");
+    return total - left;
+  }
 
   static void add(const CudaDevice& device, float* sums, const float* values, Index count, float share) {
     swav::detail::launch(device, (count + threads - 1) / threads, threads, add_values<float>, sums, values, count,
@@ -49,8 +57,9 @@ struct CudaTraining {
     swav::detail::launch(device, (count + threads - 1) / threads, threads, average_values<float>, slow, fast, count,
                          momentum);
   }
-  static void copy(const CudaDevice& device, const float* from, float* to, Index count) {
-    swav::detail::check_cuda(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(float),
+  template <class T>
+  static void copy(const CudaDevice& device, const T* from, T* to, Index count) {
+    swav::detail::check_cuda(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T),
                                              cudaMemcpyDeviceToDevice, device.stream()),
                              "cudaMemcpyAsync");
   }
@@ -109,10 +118,6 @@ struct CudaTraining {
 }  // namespace
 
 std::unique_ptr<LearnerCore> make_cuda_learner(const LearnerPlan& plan) {
-  swav::detail::require(plan.options.objective == "swav", "--device: cuda found with --objective ",
-                        plan.options.objective, ", swav wanted");
-  swav::detail::require(plan.options.sinkhorn_iterations > 0,
-                        "--device: cuda found with --sinkhorn-iterations 0, 1 or more wanted");
   cuda::set_algorithm_choice(plan.options.tune ? cuda::AlgorithmChoice::timing : cuda::AlgorithmChoice::heuristics);
   LearnerPlan joined = plan;
   joined.ranks = cuda::join_gpus(plan.ranks);

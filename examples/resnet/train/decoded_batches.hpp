@@ -1,0 +1,68 @@
+// Batches for a GPU, which renders their crops itself. In: a data set, memory that the GPU copies from. Out: a batch's
+// images in one piece of it, decoded ahead, and the keys of their crops.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "data/prefetcher.hpp"
+#include "train/batch_images.hpp"
+
+namespace swav::resnet {
+
+struct DecodedBatch {
+  std::span<const ImageView<std::uint8_t>> images;  ///< of any size each
+  std::span<const CropKey> keys;
+  std::span<const std::uint8_t> memory;  ///< the piece that all the images lie in
+};
+
+/// Memory of the host for so many bytes; null for none.
+using HostMemory = std::shared_ptr<std::uint8_t>;
+using HostAllocator = std::function<HostMemory(std::size_t bytes)>;
+
+class DecodedBatches {
+ public:
+  /// See BatchImages for the images. Throws what that throws.
+  DecodedBatches(const ImageSource& images, const BatchOptions& options);
+
+  /// Before the first load: where pixels go. Without an allocator nothing is copied, which wants a data set in memory:
+  /// `memory` is then all of its storage().
+  void set_memory(HostAllocator allocate) { allocate_ = std::move(allocate); }
+
+  [[nodiscard]] Index per_epoch() const { return images_.per_epoch(); }
+  /// Batch `step` (from 0), valid until the next call, to which its memory is given back. Steps asked for in turn are
+  /// decoded ahead; any other starts anew. Memory grows with the largest batch there has been.
+  [[nodiscard]] const DecodedBatch& load(Index step);
+
+ private:
+  struct Slot {
+    std::vector<ImageView<std::uint8_t>> images;
+    std::vector<CropKey> keys;
+    std::vector<std::size_t> offsets;
+    std::vector<std::vector<std::uint8_t>> beyond;  // images that the memory is too small for
+    std::atomic<std::size_t> used = 0;              // bytes, of those, too
+    HostMemory memory = nullptr;
+    std::size_t capacity = 0;
+  };
+
+  void prepare(Slot& slot, Index step, Index b, std::size_t reader);
+  void start_workers(Index step);
+  void gather(Slot& slot);
+
+  BatchImages images_;
+  HostAllocator allocate_;
+  std::array<Slot, BatchImages::slots> slots_;
+  DecodedBatch batch_;
+  std::optional<std::size_t> given_;        // the slot that the caller has
+  std::unique_ptr<Prefetcher> prefetcher_;  // the last member: its threads use the others
+};
+
+}  // namespace swav::resnet
