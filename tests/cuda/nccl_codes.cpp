@@ -105,6 +105,16 @@ void a_transport_is_that_of_all_rows(const MpiCommunicator& group) {
   check(difference_from_share(mine.plan(), expected, group) <= 1e-10, "plan", group);
 }
 
+void who_leaves_by_an_exception_waits_for_nobody(const MpiCommunicator& group) {
+  const int before = ncclEmulatedAborts;
+  try {
+    const NcclCommunicator nccl(CudaDevice(), group);
+    throw InvalidInput("");
+  } catch (const InvalidInput&) {
+  }
+  check(ncclEmulatedAborts == before + 1, "a group is left without an abort", group);
+}
+
 void processes_meet_by_tcp(const MpiCommunicator& group) {
   const auto set = [](const char* name, const std::string& value) { setenv(name, value.c_str(), 1); };
   const CudaDevice device;
@@ -145,6 +155,7 @@ void run(const MpiCommunicator& group) {
   shares_equal_the_whole<double>(group, {.epsilon = 0.05, .hard_codes = true}, 0, "hard codes");
   a_bad_score_in_one_process_is_a_fault_in_all(group);
   a_transport_is_that_of_all_rows(group);
+  who_leaves_by_an_exception_waits_for_nobody(group);
   processes_meet_by_tcp(group);
   loss_of_gpus(group);
 }

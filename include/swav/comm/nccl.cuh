@@ -7,6 +7,7 @@
 #include <charconv>
 #include <concepts>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -114,7 +115,8 @@ class NcclCommunicator {
     ncclComm_t group;
     int rank, size;
     CudaBuffer<char> staged;
-    ~State() { ncclCommDestroy(group); }
+    /// NCCL's regular end waits for the other processes, which may wait for one that leaves by an exception.
+    ~State() { std::uncaught_exceptions() == 0 ? ncclCommDestroy(group) : ncclCommAbort(group); }
   };
 
   template <class T>
