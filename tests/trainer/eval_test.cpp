@@ -276,6 +276,17 @@ TEST_CASE(
   CHECK(scratch.at(0).at("from_scratch") == true);
   CHECK(has(scratch.at(0).at("protocol"), "trained from scratch"));
   CHECK(scratch.at(0).at("training_loss") != curve[1].at("training_loss"));
+
+  // The first steps of all 60 leave the backbone as it is, but for batch norm's running statistics.
+  const auto head =
+      run.evaluate("finetune", with({"--labels", "1", "--head-steps", "60", "--save", run.path("head.safetensors")}));
+  CHECK(has(head.at(0).at("protocol"), "the backbone from step 61"));
+  CHECK(head.at(0).at("training_loss") != curve[1].at("training_loss"));
+  const StoredNetwork start(run.path("run")), end(run.path("head.safetensors"));
+  CHECK(end["conv1.weight"].values == start["conv1.weight"].values);
+  CHECK(end["layer4.0.conv2.weight"].values == start["layer4.0.conv2.weight"].values);
+  CHECK(end["bn1.running_mean"].values != start["bn1.running_mean"].values);
+  CHECK(tuned["conv1.weight"].values != start["conv1.weight"].values);
 }
 
 TEST_CASE("compare puts runs, what they differ in, and the curves of finetune on one page") {
@@ -327,6 +338,7 @@ TEST_CASE("swav-eval refuses by name what it cannot do") {
            {"cluster", {"--clusters", "99"}, "clusters: 99 found, 1 to 40"},
            {"finetune", {"--labels", "0"}, "--labels: 0 found"},
            {"finetune", {"--batch-size", "1"}, "--batch-size: 1 found"},
+           {"finetune", {"--head-steps", "-1"}, "--head-steps: -1 found"},
            {"finetune", {"--scale", "0.5", "2"}, "scale"}})
     CHECK_MESSAGE(has(refusal(run, command, arguments), wanted), refusal(run, command, arguments));
 

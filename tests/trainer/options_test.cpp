@@ -44,6 +44,23 @@ TEST_CASE("every preset is valid and survives its record") {
   CHECK_THROWS_AS((void)preset_options("imagenet"), InvalidInput);
 }
 
+TEST_CASE("a record may lack settings that do not decide what is computed, and no others") {
+  TrainOptions options;
+  options.device = "cuda";
+  const nlohmann::json record = to_json(options);
+  visit_options(options, [&](const OptionInfo& info, const auto&) {
+    nlohmann::json older = record;
+    older.erase(record_name(info));
+    TrainOptions read;
+    if (!info.run_only) {
+      CHECK_THROWS_WITH_AS(from_json(older, read), doctest::Contains(record_name(info).c_str()), InvalidInput);
+      return;
+    }
+    CHECK_NOTHROW_MESSAGE(from_json(older, read), info.flag);
+    CHECK(read.device == (record_name(info) == "device" ? "cpu" : "cuda"));
+  });
+}
+
 TEST_CASE("arguments override the preset, whatever their order") {
   const TrainOptions o = parse({"--lr", "0.5", "--preset", "cifar10", "--crops-for-assign", "1", "--large-scale", "0.3",
                                 "0.9", "--no-evaluate", "--seed", "7"})

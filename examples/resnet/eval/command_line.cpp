@@ -141,6 +141,8 @@ void add_finetune(CLI::App& app, Made& made) {
   command.add_option("--lr", o->learning_rate, "Learning rate of the backbone")->capture_default_str();
   command.add_option("--head-lr", o->head_learning_rate, "Learning rate of the linear layer")->capture_default_str();
   command.add_option("--weight-decay", o->weight_decay, "Weight decay")->capture_default_str();
+  command.add_option("--head-steps", o->head_steps, "First steps, in which the linear layer learns alone")
+      ->capture_default_str();
   command.add_option("--scale", o->scale, "Range of the crops' share of the area")->capture_default_str();
   command.add_option("--flip", o->flip, "Probability of a horizontal flip")->capture_default_str();
   command.add_option("--seed", o->seed, "Of the choice of labels, order, crops and random weights")

@@ -27,6 +27,7 @@ void check(const FinetuneCommand& o) {
   detail::require(!o.shares.empty(), "--labels: none found, a share of the labels wanted");
   detail::require(o.epochs >= 1, "--epochs: ", o.epochs, " found, 1 or more wanted");
   detail::require(o.min_steps >= 0, "--min-steps: ", o.min_steps, " found, 0 or more wanted");
+  detail::require(o.head_steps >= 0, "--head-steps: ", o.head_steps, " found, 0 or more wanted");
   detail::require(o.batch_size >= 2, "--batch-size: ", o.batch_size, " found, 2 or more wanted");
   detail::require(o.learning_rate >= 0 && o.head_learning_rate > 0, "--lr, --head-lr: ", o.learning_rate, " and ",
                   o.head_learning_rate, " found, 0 or more and above 0 wanted");
@@ -72,7 +73,7 @@ class Finetuning {
       loss += layer_.step(network_->forward(), labels_, grad_features_);
       network_->backward(grad_features_);
       const auto rate = [&](double base) { return warmup_cosine({.base = base, .total_steps = steps()}, step); };
-      trunk_optimizer_.step(rate(options_.learning_rate));
+      if (step >= options_.head_steps) trunk_optimizer_.step(rate(options_.learning_rate));
       layer_optimizer_.step(rate(options_.head_learning_rate));
     }
     return loss / static_cast<double>(per_epoch());
@@ -92,14 +93,15 @@ class Finetuning {
 
   [[nodiscard]] std::string protocol() const {
     const FinetuneCommand& o = options_;
-    return detail::concatenate("all layers trained from ", o.from_scratch ? "scratch" : "the checkpoint", " on ",
-                               chosen_.size(), " of ", images_.count(), " training images of ", session_.data().name,
-                               ", each class's share, seed ", o.seed, "; ", epochs_, " epochs, ", steps(), " steps of ",
-                               batch_, "; SGD, momentum 0.9, rates ", o.learning_rate, " (backbone) and ",
-                               o.head_learning_rate, " (linear layer) falling by half a cosine, weight decay ",
-                               o.weight_decay, "; random crops of ", session_.size(), " pixels, ", o.scale[0], " to ",
-                               o.scale[1], " of the area, flip ", o.flip, "; after the last step classified by ",
-                               features_protocol(*session_.data().test, session_.size()));
+    return detail::concatenate(
+        "all layers trained from ", o.from_scratch ? "scratch" : "the checkpoint", " on ", chosen_.size(), " of ",
+        images_.count(), " training images of ", session_.data().name, ", each class's share, seed ", o.seed, "; ",
+        epochs_, " epochs, ", steps(), " steps of ", batch_, "; SGD, momentum 0.9, rates ", o.learning_rate,
+        " (backbone) and ", o.head_learning_rate, " (linear layer) falling by half a cosine, weight decay ",
+        o.weight_decay,
+        o.head_steps > 0 ? detail::concatenate(", the backbone from step ", o.head_steps + 1) : std::string(),
+        "; random crops of ", session_.size(), " pixels, ", o.scale[0], " to ", o.scale[1], " of the area, flip ",
+        o.flip, "; after the last step classified by ", features_protocol(*session_.data().test, session_.size()));
   }
 
   void save(const std::string& path) {

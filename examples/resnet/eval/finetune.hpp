@@ -16,6 +16,7 @@ struct FinetuneCommand {
   bool from_scratch = false;                 ///< random weights of the checkpoint's architecture instead of its own
   int epochs = 20;                           ///< at least, over the images with labels
   Index min_steps = 500;                     ///< epochs are added until there are as many
+  Index head_steps = 0;                      ///< first steps, in which the linear layer learns alone
   Index batch_size = 64;                     ///< or all images, where there are fewer
   double learning_rate = 0.1;                ///< of the backbone
   double head_learning_rate = 0.1;           ///< of the linear layer on it
@@ -28,7 +29,8 @@ struct FinetuneCommand {
 
 /// For each share: a class-balanced draw of the training images; backbone and linear layer trained together on it by
 /// SGD with momentum 0.9, the rates falling by half a cosine, batch norm in training mode; the accuracy on all test
-/// images. Prints and records each.
+/// images. Prints and records each. Gradients of a linear layer that has learned nothing undo features that are good:
+/// head_steps keep the backbone until it has (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features").
 void run_finetune(Session& session, const FinetuneCommand& command);
 
 }  // namespace swav::resnet

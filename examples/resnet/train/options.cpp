@@ -145,7 +145,10 @@ nlohmann::json to_json(const TrainOptions& options) {
 void from_json(const nlohmann::json& record, TrainOptions& options) {
   try {
     record.at("preset").get_to(options.preset);
-    visit_options(options, [&](const OptionInfo& info, auto& value) { record.at(record_name(info)).get_to(value); });
+    visit_options(options, [&](const OptionInfo& info, auto& value) {
+      const std::string name = record_name(info);
+      if (!info.run_only || record.contains(name)) record.at(name).get_to(value);
+    });
   } catch (const nlohmann::json::exception& error) {
     throw InvalidInput(std::string("recorded options: ") + error.what());
   }

@@ -244,7 +244,8 @@ void validate_for_ranks(const TrainOptions& options, int ranks);
 
 /// The settings by flag name without dashes, and the preset.
 [[nodiscard]] nlohmann::json to_json(const TrainOptions& options);
-/// Sets what `record` names; throws InvalidInput when it lacks a setting.
+/// Sets what `record` names; throws InvalidInput when it lacks a setting that decides what is computed. Others stay as
+/// they are: records made before there was such a setting can still be read.
 void from_json(const nlohmann::json& record, TrainOptions& options);
 
 /// The name of a flag in records.
