@@ -228,6 +228,49 @@ TEST_CASE("decoded batches are what crops would be rendered from, whoever decode
   }
 }
 
+// Image i is full of the value i; the last ten of 16 are 25 times as large as the others.
+class SizedImages final : public ImageSource {
+ public:
+  [[nodiscard]] Index count() const override { return 16; }
+  [[nodiscard]] Index channels() const override { return 3; }
+  [[nodiscard]] Index side() const override { return 0; }
+  [[nodiscard]] bool in_memory() const override { return false; }
+  [[nodiscard]] std::string describe() const override { return "16 images"; }
+  [[nodiscard]] std::unique_ptr<ImageReader> reader() const override { return std::make_unique<Reader>(); }
+  static Index side_of(Index i) { return i >= 6 ? 40 : 8; }
+
+ private:
+  class Reader final : public ImageReader {
+   public:
+    ImageView<std::uint8_t> read(Index i) override {
+      const Index side = side_of(i);
+      pixels_.assign(static_cast<std::size_t>(side * side * 3), static_cast<std::uint8_t>(i));
+      return {.data = pixels_.data(), .height = side, .width = side, .channels = 3};
+    }
+
+   private:
+    std::vector<std::uint8_t> pixels_;
+  };
+};
+
+TEST_CASE("images that a batch nobody took had no room for do not come up again") {
+  const SizedImages images;
+  for (std::uint64_t order = 0; order < 10; ++order) {
+    DecodedBatches batches(images, {.batch_size = batch_size, .seed = order, .workers = 2});
+    batches.set_memory(plain_memory);
+    for (const Index step : {0, 1, 0, 1, 2, 1, 0, 2, 3, 4, 0}) {
+      const DecodedBatch& batch = batches.load(step);
+      for (const ImageView<std::uint8_t>& image : batch.images) {
+        const auto bytes = static_cast<std::size_t>(image.stride() * image.height);
+        REQUIRE(static_cast<std::size_t>(image.data - batch.memory.data()) + bytes <= batch.memory.size());
+        CHECK(std::count(image.data, image.data + bytes, image.data[0]) == static_cast<std::ptrdiff_t>(bytes));
+        CHECK(image.height == SizedImages::side_of(image.data[0]));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the next ones are decoded meanwhile
+    }
+  }
+}
+
 TEST_CASE("batches of a data set in memory are views of it") {
   ImageSet images(9, 9, 3);
   for (int i = 0; i < 14 * 9 * 9 * 3; ++i) images.pixels.push_back(static_cast<std::uint8_t>(i * 37 % 251));

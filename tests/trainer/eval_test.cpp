@@ -280,13 +280,15 @@ TEST_CASE(
   // The first steps of all 60 leave the backbone as it is, but for batch norm's running statistics.
   const auto head =
       run.evaluate("finetune", with({"--labels", "1", "--head-steps", "60", "--save", run.path("head.safetensors")}));
-  CHECK(has(head.at(0).at("protocol"), "the backbone from step 61"));
+  CHECK(has(head.at(0).at("protocol"), "the linear layer alone trained from the checkpoint"));
   CHECK(head.at(0).at("training_loss") != curve[1].at("training_loss"));
   const StoredNetwork start(run.path("run")), end(run.path("head.safetensors"));
   CHECK(end["conv1.weight"].values == start["conv1.weight"].values);
   CHECK(end["layer4.0.conv2.weight"].values == start["layer4.0.conv2.weight"].values);
   CHECK(end["bn1.running_mean"].values != start["bn1.running_mean"].values);
   CHECK(tuned["conv1.weight"].values != start["conv1.weight"].values);
+  const auto both = run.evaluate("finetune", with({"--labels", "1", "--head-steps", "5"}));
+  CHECK(has(both.at(0).at("protocol"), "weight decay 0.0001, the backbone from step 6;"));
 }
 
 TEST_CASE("compare puts runs, what they differ in, and the curves of finetune on one page") {

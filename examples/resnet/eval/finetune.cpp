@@ -71,9 +71,10 @@ class Finetuning {
       if (step % per_epoch() == 0) loss = 0;
       load(step);
       loss += layer_.step(network_->forward(), labels_, grad_features_);
-      network_->backward(grad_features_);
+      const bool trunk_learns = step >= options_.head_steps;
+      if (trunk_learns) network_->backward(grad_features_);
       const auto rate = [&](double base) { return warmup_cosine({.base = base, .total_steps = steps()}, step); };
-      if (step >= options_.head_steps) trunk_optimizer_.step(rate(options_.learning_rate));
+      if (trunk_learns) trunk_optimizer_.step(rate(options_.learning_rate));
       layer_optimizer_.step(rate(options_.head_learning_rate));
     }
     return loss / static_cast<double>(per_epoch());
@@ -93,13 +94,14 @@ class Finetuning {
 
   [[nodiscard]] std::string protocol() const {
     const FinetuneCommand& o = options_;
+    const bool alone = o.head_steps >= steps();
     return detail::concatenate(
-        "all layers trained from ", o.from_scratch ? "scratch" : "the checkpoint", " on ", chosen_.size(), " of ",
-        images_.count(), " training images of ", session_.data().name, ", each class's share, seed ", o.seed, "; ",
-        epochs_, " epochs, ", steps(), " steps of ", batch_, "; SGD, momentum 0.9, rates ", o.learning_rate,
-        " (backbone) and ", o.head_learning_rate, " (linear layer) falling by half a cosine, weight decay ",
-        o.weight_decay,
-        o.head_steps > 0 ? detail::concatenate(", the backbone from step ", o.head_steps + 1) : std::string(),
+        alone ? "the linear layer alone trained from " : "all layers trained from ",
+        o.from_scratch ? "scratch" : "the checkpoint", " on ", chosen_.size(), " of ", images_.count(),
+        " training images of ", session_.data().name, ", each class's share, seed ", o.seed, "; ", epochs_, " epochs, ",
+        steps(), " steps of ", batch_, "; SGD, momentum 0.9, rates ", o.learning_rate, " (backbone) and ",
+        o.head_learning_rate, " (linear layer) falling by half a cosine, weight decay ", o.weight_decay,
+        o.head_steps > 0 && !alone ? detail::concatenate(", the backbone from step ", o.head_steps + 1) : std::string(),
         "; random crops of ", session_.size(), " pixels, ", o.scale[0], " to ", o.scale[1], " of the area, flip ",
         o.flip, "; after the last step classified by ", features_protocol(*session_.data().test, session_.size()));
   }

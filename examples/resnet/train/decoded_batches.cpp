@@ -69,10 +69,12 @@ void DecodedBatches::prepare(Slot& slot, Index step, Index b, std::size_t reader
   slot.images[at] = image;
   slot.keys[at] = key;
   slot.offsets[at] = slot.used.fetch_add((bytes + alignment - 1) / alignment * alignment);
-  if (slot.offsets[at] + bytes <= slot.capacity)
+  if (slot.offsets[at] + bytes <= slot.capacity) {
+    slot.beyond[at].clear();  // a batch that nobody took may have left one
     std::memcpy(slot.memory.get() + slot.offsets[at], image.data, bytes);
-  else
+  } else {
     slot.beyond[at].assign(image.data, image.data + bytes);
+  }
 }
 
 // By the caller's thread alone, which has the slot.

@@ -148,7 +148,8 @@ class BasicMultiCropSampler {
 
   /// The same for many images with a key each, all of the same channels: view v of image i goes to outputs[v] + i
   /// channels size^2 (or pixel_stride size^2), so that a view's outputs are one batch. `images` and `keys` are
-  /// contiguous ranges. On CudaDevice one launch renders all, and nothing is waited for; a float image that is not finite is found there.
+  /// contiguous ranges. On CudaDevice one launch renders all, and nothing is waited for; a float image that is not
+  /// finite is found there.
   template <class Images, class Outputs>
   void batch(const Images& images, std::span<const CropKey> keys, const Outputs& outputs) const {
     const std::span all_images(images);

@@ -23,7 +23,8 @@ struct CropPlan {
   /// The box is resampled to so many pixels (0: size), of which the output is the window from there on.
   Index resized_height = 0, resized_width = 0, window_top = 0, window_left = 0;
   PixelLayout layout = PixelLayout::planar;
-  /// Interleaved: values from a pixel to the next, of which those behind its channels stay as they are; 0: the channels.
+  /// Interleaved: values from a pixel to the next, of which those behind its channels stay as they are; 0: the
+  /// channels.
   Index pixel_stride = 0;
   Photometry photometry = {};
 

@@ -2,8 +2,9 @@
 //
 // A batch's images are copied from pinned memory on a stream of their own, beside the step before, into one of two
 // places on the GPU; the trainer's stream waits for them, renders all crops in one launch, and says when the place is
-// free. The host waits for the copy of the last batch alone, which was done long ago. A data set in memory is copied
-// once, as a whole, where it takes no more than a quarter of what the GPU has left.
+// free. The host waits for the copy of the last batch alone, which was done long ago where a step is of one batch; with
+// more, for the place that batch is in. A data set in memory is copied once, as a whole, where it takes no more than a
+// quarter of what the GPU has left.
 #pragma once
 
 #include <memory>
@@ -108,7 +109,7 @@ class CropLoader {
 
   const std::uint8_t* upload(const DecodedBatch& decoded, Place& place) {
     using swav::detail::check_cuda;
-    std::uint8_t* const to = place.pixels.reserve(static_cast<Index>(decoded.memory.size()));
+    std::uint8_t* const to = place.pixels.reserve_ahead(static_cast<Index>(decoded.memory.size()));
     check_cuda(cudaStreamWaitEvent(copies_.get(), place.rendered.get(), 0), "cudaStreamWaitEvent");
     check_cuda(cudaMemcpyAsync(to, decoded.memory.data(), decoded.memory.size(), cudaMemcpyHostToDevice, copies_.get()),
                "cudaMemcpyAsync");

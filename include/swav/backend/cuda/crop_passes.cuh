@@ -61,7 +61,7 @@ struct CropPasses<CudaDevice> {
         std::clamp<Index>(room_limit / room_bytes, 1, std::min<Index>(count, 2 * device.multiprocessors()));
     detail::launch(device, blocks, detail::crop_threads, detail::render_crops<T, Out>,
                    reinterpret_cast<const Crop*>(sent), count, reinterpret_cast<const float*>(sent + crop_bytes),
-                   w.memory.reserve(blocks * room_bytes), room_bytes, device.faults());
+                   w.memory.reserve_ahead(blocks * room_bytes), room_bytes, device.faults());
   }
 
   /// Enqueues the search; synchronize() throws.

@@ -1,7 +1,6 @@
 // The swapped-prediction loss on the GPU. In: row-major memory of the GPU. Out: the same. All of a step is enqueued at
 // once. Since a row of codes sums to 1, they enter by products with the prototypes and with sums of embeddings alone,
-// once for all views that share them, and what is left of a view is its softmax (docs/mathematics.md). Scores exist for
-// a block of rows that stays in the GPU's cache.
+// once for all views that share them, and what is left of a view is its softmax (docs/mathematics.md).
 #pragma once
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "swav/backend/cuda/codes.cuh"
 #include "swav/backend/cuda/device.cuh"
 #include "swav/backend/cuda/loss_kernels.cuh"
+#include "swav/backend/cuda/predictions.cuh"
 #include "swav/backend/cuda/product.cuh"
 #include "swav/backend/cuda/row_passes.cuh"
 #include "swav/backend/cuda/scalar.cuh"
@@ -23,7 +23,8 @@ namespace swav::detail {
 ///
 /// In a group of processes all have as many samples, which nobody checks, since nothing is waited for: beside those of
 /// the codes three reductions are enqueued, with a queue one more. Input of one process that cannot be worked with is a
-/// fault in all.
+/// fault in all. The group is called with the GPU's memory, of double, Scalar's accumulator and int, and has to work by
+/// the device's stream, as NcclCommunicator does; MpiCommunicator does not.
 template <class Scalar, Communicator Group>
 class LossWork<Scalar, CudaDevice, Group> {
   using P = typename ProductScalar<Scalar>::type;
@@ -91,9 +92,6 @@ class LossWork<Scalar, CudaDevice, Group> {
     CudaBuffer<A> norms;
   };
 
-  /// The rows of scores that exist at once take no more than this, if one row does.
-  static constexpr Index block_bytes = Index{32} << 20;
-
   void run(const SwappedPredictionOptions& options, MatrixView<const Scalar> embeddings, const Bank& bank, Index views,
            Step& step, const Source& source, bool gradients) {
     const Index rows = embeddings.rows, d = embeddings.cols;
@@ -129,7 +127,7 @@ class LossWork<Scalar, CudaDevice, Group> {
       multiply<P>(device_, A(1), codes, false, head_c, false, A(head > 0), targets);
       const MatrixView<A> head_sums = sums.middle_rows(bank.head_first(head), gradients ? head_c.rows : 0);
       if (gradients) multiply<P>(device_, -weight, codes, true, others, false, A(0), head_sums);
-      predict(call, z.unit, head_c, head_sums, softmax_gradient, gradients, head > 0);
+      predictions_.enqueue(device_, call, z.unit, head_c, head_sums, softmax_gradient, gradients, head > 0);
     }
     finish(call, z, c, step, statistics, gradients, static_cast<Index>(bank.head_prototypes().size()));
     push(call, code_z, source.queue, options, 1);
@@ -143,7 +141,7 @@ class LossWork<Scalar, CudaDevice, Group> {
     share_faults(statistics.used, c.unit.rows);
     if (gradients) group_.sum(prototype_sums_.data(), c.unit.size());
     launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish_rows<Scalar, P>, call, z.unit, z.norms,
-           targets_.data(), softmax_gradient_.data(), log_sums_.data(), grad_z, values);
+           targets_.data(), softmax_gradient_.data(), predictions_.log_sums(), grad_z, values);
     if (gradients)
       launch(device_, warp_row_blocks(c.unit.rows), row_block_threads, finish_prototypes<Scalar, P>, c.unit, c.norms,
              prototype_sums_.data(), MatrixView<Scalar>(step.grad_prototypes), device_.faults());
@@ -285,37 +283,15 @@ class LossWork<Scalar, CudaDevice, Group> {
     }
   }
 
-  /// Log-sum-exps of all rows; with gradients, those of the softmax: with respect to z, and added to `sums`. Those of a
-  /// later head are added to what is there.
-  void predict(const Call& call, MatrixView<P> z, MatrixView<P> c, MatrixView<A> sums, MatrixView<A> gradient,
-               bool gradients, bool adds) {
-    const Index most_rows = std::clamp<Index>(block_bytes / (c.rows * static_cast<Index>(sizeof(P))), 1, z.rows);
-    P* const block = block_.reserve(most_rows * c.rows);
-    double* const log_sums = log_sums_.reserve(z.rows);
-    const A weight = call.pair_weight * call.inverse_temperature / static_cast<A>(probability_scale<P>);
-    const RowPlan plan = plan_rows<P>(c.rows, reads_packs(block, c.rows, c.rows));
-    for (Index first = 0; first < z.rows; first += most_rows) {
-      const MatrixView<P> rows = z.middle_rows(first, std::min(most_rows, z.rows - first));
-      const MatrixView<P> scores(block, rows.rows, c.rows);
-      multiply<P>(device_, A(1), rows, false, c, true, A(0), scores);
-      with_layout<P>(plan, [&]<class Layout>(Layout) {
-        launch(device_, std::min<Index>(rows.rows, 8 * device_.multiprocessors()), plan.threads,
-               predict_rows<Layout, P>, call, scores, first, gradients, adds, log_sums);
-      });
-      if (!gradients) continue;
-      multiply<P>(device_, weight, scores, false, c, false, A(adds), gradient.middle_rows(first, rows.rows));
-      multiply<P>(device_, weight, scores, true, rows, false, A(1), sums);
-    }
-  }
-
   CudaDevice device_;
   Group group_;
   BatchShare<Scalar, CudaDevice, Group> share_;
   CodesSolver<P, CudaDevice, Group> sinkhorn_;
+  Predictions<P> predictions_;
   PreparedMemory z_, c_, code_z_, code_c_;
-  CudaBuffer<P> other_views_, codes_, stacked_, queue_rows_, block_;
+  CudaBuffer<P> other_views_, codes_, stacked_, queue_rows_;
   CudaBuffer<A> targets_, softmax_gradient_, prototype_sums_, pushed_;
-  CudaBuffer<double> log_sums_, values_, row_entropies_, numbers_;
+  CudaBuffer<double> values_, row_entropies_, numbers_;
   CudaBuffer<int> used_;
   Step value_;  // of value(), without matrices
 };

@@ -36,6 +36,8 @@ class CudaBuffer {
     }
     return data_;
   }
+  /// The same with a quarter more where it allocates, for counts that differ from call to call.
+  T* reserve_ahead(Index count) { return count > capacity_ ? reserve(count + count / 4) : data_; }
   [[nodiscard]] T* data() const { return data_; }
 
  private:

@@ -31,8 +31,9 @@ class Staging {
     if (bytes > slot.capacity) {
       check_cuda(cudaFreeHost(std::exchange(slot.host, nullptr)), "cudaFreeHost");
       slot.capacity = 0;
-      check_cuda(cudaMallocHost(&slot.host, static_cast<std::size_t>(bytes)), "cudaMallocHost");
-      slot.capacity = bytes;
+      const Index capacity = bytes + bytes / 4;  // tables differ in size
+      check_cuda(cudaMallocHost(&slot.host, static_cast<std::size_t>(capacity)), "cudaMallocHost");
+      slot.capacity = capacity;
     }
     return slot.host;
   }
@@ -40,7 +41,7 @@ class Staging {
   /// The table in the GPU's memory, for what is enqueued next.
   const char* send(const CudaDevice& device, Index bytes) {
     Slot& slot = slots_[turn_];
-    char* const to = slot.device.reserve(bytes);
+    char* const to = slot.device.reserve_ahead(bytes);
     check_cuda(cudaMemcpyAsync(to, slot.host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, device.stream()),
                "cudaMemcpyAsync");
     check_cuda(cudaEventRecord(slot.copied, device.stream()), "cudaEventRecord");
