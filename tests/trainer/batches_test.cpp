@@ -234,7 +234,6 @@ class SizedImages final : public ImageSource {
   [[nodiscard]] Index count() const override { return 16; }
   [[nodiscard]] Index channels() const override { return 3; }
   [[nodiscard]] Index side() const override { return 0; }
-  [[nodiscard]] bool in_memory() const override { return false; }
   [[nodiscard]] std::string describe() const override { return "16 images"; }
   [[nodiscard]] std::unique_ptr<ImageReader> reader() const override { return std::make_unique<Reader>(); }
   static Index side_of(Index i) { return i >= 6 ? 40 : 8; }
