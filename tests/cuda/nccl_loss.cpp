@@ -164,6 +164,11 @@ void bad_input_in_one_process_is_an_error_in_all(const MpiCommunicator& group) {
           "a NaN among embeddings of codes", group);
   }
   check(downloaded(MatrixView<const double>(queue.storage())).isZero(0), "a queue is written", group);
+  if (group.size() > 1) {
+    const CudaMatrix<double> fewer = uploaded(random_rows(views * (share.count() - (last ? 1 : 0)), 1));
+    Step other;
+    check(error_of([&] { loss.step_into(fewer, bank, views, other); }) == "here", "unequal shares", group);
+  }
   check(error_of([&] { loss.step_into(mine, bank, views, step); }).empty(), "fails afterwards", group);
 }
 

@@ -151,7 +151,7 @@ TEST_CASE("names of files and folders that are no UTF-8 stop neither a run nor i
   options.max_steps = 0;
   options.resume = true;
   REQUIRE(run_training(options) == 0);
-  CHECK(has(resume_command("swav-train", options, 1), " --data-dir '" + data.string() + "'"));
+  CHECK(has(resume_command("swav-train", options), " --data-dir '" + data.string() + "'"));
   const std::string output = options.output, data_dir = data.string();
   std::vector<const char*> arguments{"swav-train", "--resume", "--output", output.c_str()};
   CHECK_THROWS_WITH_AS((void)parse_command_line(4, arguments.data()), doctest::Contains("--data-dir wanted once more"),

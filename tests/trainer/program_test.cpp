@@ -170,19 +170,7 @@ TEST_CASE("Ctrl-C and SIGTERM write a checkpoint, say how to go on, and leave wi
   }
 }
 
-#ifdef SWAV_MPIEXEC
 namespace {
-
-const std::vector<std::string> ranks(int count) { return {SWAV_MPIEXEC, SWAV_MPIEXEC_COUNT, std::to_string(count)}; }
-
-// A container's only user, and more processes than cores.
-void let_open_mpi_start() {
-  for (const char* name :
-       {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"})
-    setenv(name, "1", 1);
-  // Containers may keep processes from reading each other's memory.
-  setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1);
-}
 
 // Two runs learned the same, but for rounding and what steps make of it.
 void check_alike(const std::filesystem::path& a, const std::filesystem::path& b) {
@@ -215,6 +203,62 @@ void check_alike(const std::filesystem::path& a, const std::filesystem::path& b)
     }
     CHECK(difference <= 1e-4 * std::max(all, 1e-2));  // a norm's biases start at 0
   }
+}
+
+}  // namespace
+
+TEST_CASE("processes with torchrun's variables train as one does, and end with each other") {
+  const TemporaryFolder folder;
+  write_tiny_fashion_mnist(folder / "data");
+  const auto start = [&](const char* run, int rank, const std::vector<std::string>& more) {
+    const std::filesystem::path output = folder / (run + std::to_string(rank));
+    std::filesystem::create_directories(output);
+    const std::string number = std::to_string(rank);
+    const std::vector<std::string> variables{"/usr/bin/env",
+                                             "RANK=" + number,
+                                             "LOCAL_RANK=" + number,
+                                             "WORLD_SIZE=2",
+                                             "LOCAL_WORLD_SIZE=2",
+                                             "MASTER_ADDR=127.0.0.1",
+                                             "MASTER_PORT=" + std::to_string(20'000 + getpid() % 20'000),
+                                             "OMP_NUM_THREADS=1"};
+    return TrainProcess(tiny_arguments(folder / "data", folder / run) +
+                            std::vector<std::string>{"--batch-size", "12", "--precision", "float32", "--lr", "0.05",
+                                                     "--queue-length", "20", "--no-evaluate"} +
+                            more,
+                        output, rank < 0 ? std::vector<std::string>() : variables);
+  };
+  const std::vector<std::string> few{"--max-steps", "4"};
+  REQUIRE(start("one", -1, few).wait() == 0);
+  const TrainProcess first = start("two", 0, few), second = start("two", 1, few);
+  REQUIRE_MESSAGE(first.wait() == 0, first.errors());
+  REQUIRE_MESSAGE(second.wait() == 0, second.errors());
+  CHECK(second.output() == "");
+  CHECK_MESSAGE(has(first.output(), "2 ranks of 1 threads"), first.output());
+  CHECK_MESSAGE(has(first.output(), "continue with: torchrun --no-python --nproc-per-node 2 "), first.output());
+  check_alike(folder / "one", folder / "two");
+
+  const TrainProcess left = start("killed", 0, {"--epochs", "100000"}),
+                     killed = start("killed", 1, {"--epochs", "100000"});
+  await_checkpoint(folder / "killed");
+  killed.send(SIGKILL);
+  CHECK(killed.wait() == -SIGKILL);
+  CHECK(left.wait() == 1);
+  CHECK_MESSAGE(has(left.errors(), "rank 1 of 2 has ended, or cannot be reached any more"), left.errors());
+}
+
+#ifdef SWAV_MPIEXEC
+namespace {
+
+const std::vector<std::string> ranks(int count) { return {SWAV_MPIEXEC, SWAV_MPIEXEC_COUNT, std::to_string(count)}; }
+
+// A container's only user, and more processes than cores.
+void let_open_mpi_start() {
+  for (const char* name :
+       {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"})
+    setenv(name, "1", 1);
+  // Containers may keep processes from reading each other's memory.
+  setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1);
 }
 
 }  // namespace
@@ -291,10 +335,6 @@ TEST_CASE("errors of ranks are told once: all ranks' in one line, one rank's wit
   CHECK(odd.wait() != 0);
   CHECK_MESSAGE(has(odd.errors(), "swav-train: error: --batch-size: 15 found with 2 ranks"), odd.errors());
   CHECK(lines(odd.errors()) == 1);
-  const TrainProcess torchrun(arguments, folder.path(), {"/usr/bin/env", "TORCHELASTIC_RUN_ID=1", "WORLD_SIZE=2"});
-  CHECK(torchrun.wait() != 0);
-  CHECK_MESSAGE(has(torchrun.errors(), "started as one of 2 processes by torchrun, a start by mpirun wanted"),
-                torchrun.errors());
   // Rank 0 alone makes the folder.
   const TrainProcess nowhere(arguments + std::vector<std::string>{"--output", "/proc/nowhere"}, folder.path(),
                              ranks(2));

@@ -30,6 +30,8 @@ class RankLink {
   virtual void maximum(int* data, Index count) = 0;
   /// This rank's number among those of its machine.
   [[nodiscard]] virtual int rank_on_machine() const = 0;
+  /// What stands before a program to start it by as many ranks.
+  [[nodiscard]] virtual std::string launcher() const { return "mpirun -n " + std::to_string(size()); }
 };
 
 /// A copyable handle: a swav::Communicator. As it stands, a group of one, whose calls do nothing. What a network or a
@@ -42,6 +44,7 @@ class RankGroup {
   [[nodiscard]] int rank() const { return link_ ? link_->rank() : 0; }
   [[nodiscard]] int size() const { return link_ ? link_->size() : 1; }
   [[nodiscard]] int rank_on_machine() const { return link_ ? link_->rank_on_machine() : 0; }
+  [[nodiscard]] std::string launcher() const { return size() > 1 ? link_->launcher() : std::string(); }
   template <class T>
   void sum(T* data, Index count) const {
     if (link_) link_->sum(data, count);

@@ -33,11 +33,11 @@ bool started_by_mpi() {
                              [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
-// Each would train by itself, and all write to one folder.
-void refuse_torchrun() {
-  const char *const run = std::getenv("TORCHELASTIC_RUN_ID"), *const size = std::getenv("WORLD_SIZE");
-  detail::require(run == nullptr || size == nullptr || std::atoi(size) <= 1, "started as one of ",
-                  size == nullptr ? "" : size, " processes by torchrun, a start by mpirun wanted");
+// Or by whoever sets the same variables.
+bool started_by_torchrun() {
+  const auto set = [](const char* name) { return std::getenv(name) != nullptr; };
+  return std::ranges::all_of(std::array{"RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE"}, set) &&
+         std::atoi(std::getenv("WORLD_SIZE")) > 1;
 }
 
 }  // namespace
@@ -49,10 +49,12 @@ int launch(const std::function<int(Processes&)>& program) {
     return 1;
   };
   try {
-    if (!started_by_mpi())
-      refuse_torchrun();
-    else if (std::unique_ptr<Processes> joined = join_by_mpi())
-      processes = std::move(joined);
+    std::unique_ptr<Processes> joined;
+    if (started_by_mpi())
+      joined = join_by_mpi();
+    else if (started_by_torchrun())
+      joined = join_by_torchrun();
+    if (joined) processes = std::move(joined);
     if (processes->ranks().rank() != 0 && std::freopen("/dev/null", "w", stdout) == nullptr)
       throw std::runtime_error("/dev/null cannot be opened");
     return program(*processes);

@@ -1,5 +1,5 @@
-// The processes of a run: those that mpirun started, or this one alone. In: what each is to do. Out: an exit status; on
-// an error one line that names it, once for all of them.
+// The processes of a run: those that mpirun or torchrun started, or this one alone. In: what each is to do. Out: an
+// exit status; on an error one line that names it, once for all of them.
 #pragma once
 
 #include <functional>
@@ -29,8 +29,11 @@ class Processes {
 /// Those of MPI. In a program that is built without it null, or InvalidInput where there are several.
 [[nodiscard]] std::unique_ptr<Processes> join_by_mpi();
 
+/// Those of torchrun, which meet at MASTER_ADDR, on the port after MASTER_PORT. Throws ExchangeError where they do not.
+[[nodiscard]] std::unique_ptr<Processes> join_by_torchrun();
+
 /// Calls program(processes) and returns its status, or 1 where it throws. What it prints is seen of rank 0. Processes
-/// are joined where an MPI launcher started this one.
+/// are joined where an MPI launcher or torchrun started this one.
 int launch(const std::function<int(Processes&)>& program);
 
 }  // namespace swav::resnet

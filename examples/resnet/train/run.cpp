@@ -128,7 +128,7 @@ class Run {
 
   void tell_stop(const char* at) const {
     std::printf("stopped at %s %td of %td; continue with: %s\n", at, position_.step, learner_.total_steps(),
-                resume_command(program_, options_, ranks_.size()).c_str());
+                resume_command(program_, options_, ranks_.launcher()).c_str());
   }
 
   [[nodiscard]] Index epoch() const {

@@ -25,9 +25,9 @@ void prepare_folder(const TrainOptions& options) {
     if (std::filesystem::is_regular_file(old)) std::filesystem::remove(old);
 }
 
-std::string resume_command(const std::string& program, const TrainOptions& options, int ranks) {
-  std::string command = (ranks > 1 ? "mpirun -n " + std::to_string(ranks) + " " : "") + shell_word(program) +
-                        " --resume --output " + shell_word(options.output);
+std::string resume_command(const std::string& program, const TrainOptions& options, const std::string& launcher) {
+  std::string command = launcher + (launcher.empty() ? "" : " ") + shell_word(program) + " --resume --output " +
+                        shell_word(options.output);
   // A checkpoint cannot hold a name that is no UTF-8.
   if (!is_utf8(options.data_dir)) command += " --data-dir " + shell_word(options.data_dir);
   return command;

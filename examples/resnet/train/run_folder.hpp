@@ -14,7 +14,8 @@ void require_no_other_run(const TrainOptions& options);
 /// the folder cannot be made.
 void prepare_folder(const TrainOptions& options);
 
-/// What a shell is given to go on with the run, by as many ranks. `program`: its name.
-[[nodiscard]] std::string resume_command(const std::string& program, const TrainOptions& options, int ranks = 1);
+/// What a shell is given to go on with the run. `program`: its name; `launcher`: what starts it by several ranks.
+[[nodiscard]] std::string resume_command(const std::string& program, const TrainOptions& options,
+                                         const std::string& launcher = {});
 
 }  // namespace swav::resnet

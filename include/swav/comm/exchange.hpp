@@ -1,5 +1,5 @@
 // Some bytes from the first of a group of processes to all others, by TCP: what they need before they can form a group.
-// In: this process's number, the first one's address. Out: the bytes.
+// In: this process's number, the first one's address, or torchrun's environment. Out: the bytes, or connections.
 #pragma once
 
 #include <netdb.h>
@@ -7,13 +7,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "swav/core/error.hpp"
 
@@ -61,13 +64,40 @@ class Socket {
   int descriptor_;
 };
 
+/// All of `count` bytes, or false where the other side has ended, does not come in time, or the connection is lost.
+inline bool send_bytes(const Socket& to, const void* bytes, std::size_t count) {
+  for (const char* at = static_cast<const char*>(bytes); count > 0;) {
+    const ssize_t part = send(to.get(), at, count, MSG_NOSIGNAL);
+    if (part < 0 && errno == EINTR) continue;
+    if (part <= 0) return false;
+    at += part;
+    count -= static_cast<std::size_t>(part);
+  }
+  return true;
+}
+inline bool receive_bytes(const Socket& from, void* bytes, std::size_t count) {
+  for (char* at = static_cast<char*>(bytes); count > 0;) {
+    const ssize_t part = recv(from.get(), at, count, 0);
+    if (part < 0 && errno == EINTR) continue;
+    if (part <= 0) return false;
+    at += part;
+    count -= static_cast<std::size_t>(part);
+  }
+  return true;
+}
+
+/// Connections of process 0 with all others. Throws ExchangeError unless all come before the time is over.
 class Exchange {
   using Clock = std::chrono::steady_clock;
 
  public:
-  explicit Exchange(const MeetingPoint& point) : point_(point), deadline_(Clock::now() + point.timeout) {}
+  explicit Exchange(const MeetingPoint& point) : point_(point), deadline_(Clock::now() + point.timeout) {
+    require(point.rank >= 0 && point.rank < point.size, "MeetingPoint: rank ", point.rank, " of ", point.size,
+            " processes found, 0 to size - 1 wanted");
+  }
 
-  void send_to_all(const char* bytes, std::size_t count) {
+  /// For process 0: the socket of process r at r - 1, with no timeout.
+  [[nodiscard]] std::vector<Socket> accept_all() const {
     const Socket listener = open([](const addrinfo& at) {
       Socket socket(::socket(at.ai_family, at.ai_socktype, at.ai_protocol));
       const int on = 1;
@@ -75,36 +105,43 @@ class Exchange {
       const bool listens = bind(socket.get(), at.ai_addr, at.ai_addrlen) == 0 && listen(socket.get(), SOMAXCONN) == 0;
       return listens ? std::move(socket) : Socket();
     });
-    for (int other = 1; other < point_.size; ++other) {
+    std::vector<Socket> others(static_cast<std::size_t>(point_.size - 1));
+    for (std::size_t come = 0; come < others.size(); ++come) {
       listener.set_timeout(left());
-      const Socket peer(accept(listener.get(), nullptr, nullptr));
+      Socket peer(accept(listener.get(), nullptr, nullptr));
       if (peer.get() < 0) fail("accept");
       peer.set_timeout(left());
-      for (std::size_t sent = 0; sent < count;) {
-        const ssize_t part = send(peer.get(), bytes + sent, count - sent, MSG_NOSIGNAL);
-        if (part <= 0) fail("send");
-        sent += static_cast<std::size_t>(part);
-      }
+      int rank = 0;
+      if (!receive_bytes(peer, &rank, sizeof(rank))) fail("recv");
+      if (rank < 1 || rank >= point_.size || others[static_cast<std::size_t>(rank - 1)].get() >= 0)
+        throw ExchangeError(where("accept") + "process " + std::to_string(rank) +
+                            (rank < 1 || rank >= point_.size ? " found" : " found twice"));
+      peer.set_timeout(std::chrono::milliseconds(0));
+      others[static_cast<std::size_t>(rank - 1)] = std::move(peer);
     }
+    return others;
   }
 
-  void receive(char* bytes, std::size_t count) {
-    const Socket socket = open([](const addrinfo& at) {
+  /// For the others: the socket of process 0, with no timeout.
+  [[nodiscard]] Socket connect_to_first() const {
+    Socket socket = open([](const addrinfo& at) {
       Socket candidate(::socket(at.ai_family, at.ai_socktype, at.ai_protocol));
       return connect(candidate.get(), at.ai_addr, at.ai_addrlen) == 0 ? std::move(candidate) : Socket();
     });
-    socket.set_timeout(left());
-    for (std::size_t received = 0; received < count;) {
-      const ssize_t part = recv(socket.get(), bytes + received, count - received, 0);
-      if (part <= 0) fail("recv");
-      received += static_cast<std::size_t>(part);
-    }
+    if (!send_bytes(socket, &point_.rank, sizeof(point_.rank))) fail("send");
+    return socket;
   }
+
+  [[nodiscard]] std::chrono::milliseconds left() const {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
+    return left > std::chrono::milliseconds(1) ? left : std::chrono::milliseconds(1);
+  }
+  [[noreturn]] void fail(const char* call) const { throw ExchangeError(where(call) + std::strerror(errno)); }
 
  private:
   /// What `attempt` makes of one of the address's forms; tried again until the time is over.
   template <class Attempt>
-  Socket open(Attempt attempt) {
+  Socket open(Attempt attempt) const {
     for (;;) {
       addrinfo hints{};
       hints.ai_family = AF_UNSPEC;
@@ -123,19 +160,25 @@ class Exchange {
     }
   }
 
-  [[nodiscard]] std::chrono::milliseconds left() const {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
-    return left > std::chrono::milliseconds(1) ? left : std::chrono::milliseconds(1);
-  }
   [[nodiscard]] std::string where(const char* call) const {
     return concatenate("process ", point_.rank, " of ", point_.size, " at ", point_.address, ":", point_.port, ": ",
                        call, ": ");
   }
-  [[noreturn]] void fail(const char* call) const { throw ExchangeError(where(call) + std::strerror(errno)); }
 
   const MeetingPoint& point_;
   Clock::time_point deadline_;
 };
+
+/// A number in an environment variable. Throws InvalidInput where there is none.
+[[nodiscard]] inline int number_in_environment(const char* name) {
+  const char* const text = std::getenv(name);
+  require(text != nullptr, name, ": not set, a number wanted (torchrun sets it)");
+  int value = 0;
+  const char* const end = text + std::char_traits<char>::length(text);
+  const auto result = std::from_chars(text, end, value);
+  require(result.ec == std::errc() && result.ptr == end, name, ": '", text, "' found, a number wanted");
+  return value;
+}
 
 }  // namespace detail
 
@@ -143,14 +186,33 @@ class Exchange {
 /// throws ExchangeError after the timeout, InvalidInput for a rank outside of 0 to size - 1. Only for networks that are
 /// trusted.
 inline void share_by_tcp(const MeetingPoint& point, char* bytes, std::size_t count) {
-  detail::require(point.rank >= 0 && point.rank < point.size, "MeetingPoint: rank ", point.rank, " of ", point.size,
-                  " processes found, 0 to size - 1 wanted");
+  const detail::Exchange exchange(point);
   if (point.size == 1) return;
-  detail::Exchange exchange(point);
-  if (point.rank == 0)
-    exchange.send_to_all(bytes, count);
-  else
-    exchange.receive(bytes, count);
+  if (point.rank == 0) {
+    for (const detail::Socket& other : exchange.accept_all()) {
+      other.set_timeout(exchange.left());
+      if (!detail::send_bytes(other, bytes, count)) exchange.fail("send");
+    }
+  } else {
+    const detail::Socket first = exchange.connect_to_first();
+    first.set_timeout(exchange.left());
+    if (!detail::receive_bytes(first, bytes, count)) exchange.fail("recv");
+  }
+}
+
+/// Where processes meet by the environment variables of torchrun: RANK, WORLD_SIZE, MASTER_ADDR, and MASTER_PORT, on
+/// which torchrun itself listens: they meet on the next port, or on that of SWAV_PORT. Throws InvalidInput where one is
+/// missing or no number.
+[[nodiscard]] inline MeetingPoint meeting_point_of_environment() {
+  MeetingPoint point;
+  point.rank = detail::number_in_environment("RANK");
+  point.size = detail::number_in_environment("WORLD_SIZE");
+  const char* const address = std::getenv("MASTER_ADDR");
+  detail::require(address != nullptr, "MASTER_ADDR: not set, the address of process 0 wanted (torchrun sets it)");
+  point.address = address;
+  point.port = std::getenv("SWAV_PORT") != nullptr ? detail::number_in_environment("SWAV_PORT")
+                                                   : detail::number_in_environment("MASTER_PORT") + 1;
+  return point;
 }
 
 }  // namespace swav

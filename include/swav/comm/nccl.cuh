@@ -4,9 +4,7 @@
 
 #include <nccl.h>
 
-#include <charconv>
 #include <concepts>
-#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -33,17 +31,6 @@ inline void check_nccl(ncclResult_t status, const char* call, ncclComm_t group =
   cudaPointerAttributes attributes{};
   check_cuda(cudaPointerGetAttributes(&attributes, memory), "cudaPointerGetAttributes");
   return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
-}
-
-/// A number in an environment variable. Throws InvalidInput where there is none.
-[[nodiscard]] inline int number_in_environment(const char* name) {
-  const char* const text = std::getenv(name);
-  require(text != nullptr, name, ": not set, a number wanted (torchrun sets it)");
-  int value = 0;
-  const char* const end = text + std::char_traits<char>::length(text);
-  const auto result = std::from_chars(text, end, value);
-  require(result.ec == std::errc() && result.ptr == end, name, ": '", text, "' found, a number wanted");
-  return value;
 }
 
 }  // namespace detail
@@ -82,18 +69,10 @@ class NcclCommunicator {
             id.internal[i] = static_cast<char>(static_cast<unsigned char>(bytes[i]));
         }) {}
 
-  /// Of the processes that torchrun starts, or who sets its environment variables: RANK, WORLD_SIZE, MASTER_ADDR, and
-  /// MASTER_PORT, on which torchrun itself listens: the processes meet on the next port, or on that of SWAV_NCCL_PORT.
+  /// Of the processes that torchrun starts, or who sets its environment variables, see meeting_point_of_environment().
   /// Throws InvalidInput where a variable is missing, ExchangeError where they do not meet.
   [[nodiscard]] static NcclCommunicator from_environment(const CudaDevice& device) {
-    MeetingPoint point;
-    point.rank = detail::number_in_environment("RANK");
-    point.size = detail::number_in_environment("WORLD_SIZE");
-    const char* const address = std::getenv("MASTER_ADDR");
-    detail::require(address != nullptr, "MASTER_ADDR: not set, the address of process 0 wanted (torchrun sets it)");
-    point.address = address;
-    point.port = std::getenv("SWAV_NCCL_PORT") != nullptr ? detail::number_in_environment("SWAV_NCCL_PORT")
-                                                          : detail::number_in_environment("MASTER_PORT") + 1;
+    const MeetingPoint point = meeting_point_of_environment();
     return NcclCommunicator(device, point.rank, point.size,
                             [&](ncclUniqueId& id) { share_by_tcp(point, id.internal, sizeof(id.internal)); });
   }

@@ -35,7 +35,8 @@ enum CudaFault : int {
   bad_rate = 64,
   bad_features = 128,
   bad_pixels = 256,
-  bad_elsewhere = 512  // in another process of a group
+  bad_elsewhere = 512,  // in another process of a group
+  bad_share = 1024
 };
 
 /// Specialised, with make(stream), for devices that work on a CUDA stream without being a CudaDevice.
@@ -54,6 +55,9 @@ struct FromStream;
   if (faults & bad_features) return "features: a value that is not finite found, finite values wanted";
   if (faults & bad_rate)
     return "learning_rate: a number in the GPU's memory found, a finite one that is 0 or more wanted";
+  if (faults & bad_share)
+    return "SwappedPredictionLoss: processes of a group with different numbers of samples found, as many in each "
+           "wanted";
   if (faults & bad_bank) return "PrototypeBank: a NaN or infinite entry found, finite prototypes wanted";
   if (faults & bad_scores) return "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted";
   return "Sinkhorn: (max - min)/epsilon of the scores beyond the scaling domain's range found, a larger epsilon or "

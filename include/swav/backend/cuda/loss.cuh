@@ -21,7 +21,8 @@ namespace swav::detail {
 /// Work, a head: |A| products of B x K x D for the codes' scores, 2 |A| with the codes, and 3 V with the softmax (a
 /// value alone: 2 |A| + V). Memory: |A| B K codes and a block of rows of scores, both of 16 bits for 16-bit scalars.
 ///
-/// In a group of processes all have as many samples, which nobody checks, since nothing is waited for: beside those of
+/// In a group of processes all have as many samples: others are a fault in all, but with a queue, or with other numbers
+/// of prototypes, reductions of different lengths, which nobody checks, since nothing is waited for. Beside those of
 /// the codes three reductions are enqueued, with a queue one more. Input of one process that cannot be worked with is a
 /// fault in all. The group is called with the GPU's memory, of double, Scalar's accumulator and int, and has to work by
 /// the device's stream, as NcclCommunicator does; MpiCommunicator does not.
@@ -71,7 +72,7 @@ class LossWork<Scalar, CudaDevice, Group> {
         prepare(bank.weights(), options.prototypes == Prototypes::raw, code_c_, bad_prototypes).unit;
     const MatrixView<P> all = reserve_codes(call, bank);
     const CodesStatistics statistics = reserve_statistics(call, bank);
-    share_faults(statistics.used + bank.prototypes(), 0);
+    share_faults(statistics.used + bank.prototypes(), 0, call);
     for (std::size_t head = 0; head < codes.heads.size(); ++head) {
       const MatrixView<P> head_codes(all.data, all.rows, bank.head_prototypes()[head]);
       compute_codes(options, call, z, rows_of_head(c, bank, head), queue, head_codes, statistics);
@@ -138,7 +139,7 @@ class LossWork<Scalar, CudaDevice, Group> {
               bool gradients, Index heads) {
     const MatrixView<Scalar> grad_z = gradients ? MatrixView<Scalar>(step.grad_embeddings) : MatrixView<Scalar>{};
     double* const values = values_.reserve(z.unit.rows);
-    share_faults(statistics.used, c.unit.rows);
+    share_faults(statistics.used, c.unit.rows, call);
     if (gradients) group_.sum(prototype_sums_.data(), c.unit.size());
     launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish_rows<Scalar, P>, call, z.unit, z.norms,
            targets_.data(), softmax_gradient_.data(), predictions_.log_sums(), grad_z, values);
@@ -158,12 +159,13 @@ class LossWork<Scalar, CudaDevice, Group> {
 
   [[nodiscard]] bool grouped() const { return group_.size() > 1; }
 
-  /// flags[0 .. count) become the largest of all processes, and a fault of one process one of all. Room for one more.
-  void share_faults(int* flags, Index count) const {
+  /// flags[0 .. count) become the largest of all processes, and a fault of one process one of all. Room for share_flags
+  /// more.
+  void share_faults(int* flags, Index count, const Call& call) const {
     if (!grouped()) return;
-    launch(device_, 1, 1, tell_fault<int>, flags + count, device_.faults());
-    group_.maximum(flags, count + 1);
-    launch(device_, 1, 1, take_fault<int>, flags + count, device_.faults());
+    launch(device_, 1, 1, tell_share<int>, flags + count, device_.faults(), static_cast<int>(call.samples));
+    group_.maximum(flags, count + share_flags);
+    launch(device_, 1, 1, take_share<int>, flags + count, device_.faults());
   }
 
   Call describe(const SwappedPredictionOptions& options, Index samples, Index views, const Bank& bank) const {
@@ -215,7 +217,7 @@ class LossWork<Scalar, CudaDevice, Group> {
   CodesStatistics reserve_statistics(const Call& call, const Bank& bank) {
     const auto heads = static_cast<Index>(bank.head_prototypes().size());
     const CodesStatistics statistics{row_entropies_.reserve(heads * call.assigned_count * call.samples),
-                                     used_.reserve(bank.prototypes() + 1)};
+                                     used_.reserve(bank.prototypes() + share_flags)};
     check_cuda(cudaMemsetAsync(statistics.used, 0, static_cast<std::size_t>(bank.prototypes()) * sizeof(int),
                                device_.stream()),
                "cudaMemsetAsync");

@@ -168,14 +168,22 @@ __global__ void store_loss(const Number* numbers, const int* faults, double* val
   *codes_entropy = numbers[1];
 }
 
-/// Whether this process has a fault, and, from whether any process has one, that of those that have none themselves.
+/// What a group's maximum is taken of: whether this process has a fault, and its samples, up and down.
+constexpr Index share_flags = 3;
 template <class Flag>
-__global__ void tell_fault(Flag* flag, const int* faults) {
-  *flag = *faults != 0 ? 1 : 0;
+__global__ void tell_share(Flag* flags, const int* faults, Flag samples) {
+  flags[0] = *faults != 0 ? 1 : 0;
+  flags[1] = samples;
+  flags[2] = -samples;
 }
+/// From the maximum: a fault of another process, where this one has none, and one of all where shares differ.
 template <class Flag>
-__global__ void take_fault(const Flag* flag, int* faults) {
-  if (*flag != 0 && *faults == 0) *faults = bad_elsewhere;
+__global__ void take_share(const Flag* flags, int* faults) {
+  if (*faults != 0) return;
+  if (flags[0] != 0)
+    *faults = bad_elsewhere;
+  else if (flags[1] != -flags[2])
+    *faults = bad_share;
 }
 
 /// Codes that were computed before, and what is to be known of them.
