@@ -68,6 +68,23 @@ class Loader {
   Inputs inputs_;
 };
 
+// So many files, of which two are bad.
+FilesOfTests some_files(int count) {
+  FilesOfTests files{};
+  files.count_ = count;
+  files.bad_ = {1, 4};
+  return files;
+}
+
+// Eight batches of files, rendered when asked for.
+std::vector<Inputs> first_batches(const FilesOfTests& files) {
+  const DecodedImages images = images_of(files);
+  Loader by_step(images, 0);
+  std::vector<Inputs> batches;
+  for (Index step = 0; step < 8; ++step) batches.push_back(by_step(step));
+  return batches;
+}
+
 // View v of image b, as the sampler alone renders it from image `number` under the key of image `key`.
 bool is_view(const Inputs& inputs, const ImageSource& images, Index epoch, Index b, Index number, Index key) {
   const std::unique_ptr<ImageReader> reader = images.reader();
@@ -95,13 +112,8 @@ bool is_view(const Inputs& inputs, const ImageSource& images, Index epoch, Index
 TEST_CASE("batches are the same bit for bit from any number of workers, and from any step on") {
   // 14 images have 3 batches an epoch, 5 images 1: the batches ahead are of other epochs.
   for (const int count : {14, 5}) {
-    FilesOfTests files{};
-    files.count_ = count;
-    files.bad_ = {1, 4};
-    const DecodedImages images = images_of(files);
-    std::vector<Inputs> expected;
-    Loader by_step(images, 0);
-    for (Index step = 0; step < 8; ++step) expected.push_back(by_step(step));
+    const FilesOfTests files = some_files(count);
+    const std::vector<Inputs> expected = first_batches(files);
     CHECK(expected[0] != expected[1]);
     for (const int workers : {1, 2, 5}) {
       const DecodedImages unseen = images_of(files);
@@ -203,13 +215,8 @@ Inputs rendered(const DecodedBatch& batch, Index channels) {
 
 TEST_CASE("decoded batches are what crops would be rendered from, whoever decodes them and from any step on") {
   for (const int count : {14, 5}) {
-    FilesOfTests files{};
-    files.count_ = count;
-    files.bad_ = {1, 4};
-    const DecodedImages images = images_of(files);
-    std::vector<Inputs> expected;
-    Loader by_step(images, 0);
-    for (Index step = 0; step < 8; ++step) expected.push_back(by_step(step));
+    const FilesOfTests files = some_files(count);
+    const std::vector<Inputs> expected = first_batches(files);
     for (const int workers : {0, 1, 5}) {
       const DecodedImages unseen = images_of(files);
       DecodedBatches batches(unseen, {.batch_size = batch_size, .seed = seed, .workers = workers});

@@ -71,10 +71,11 @@ class Finetuning {
       if (step % per_epoch() == 0) loss = 0;
       load(step);
       loss += layer_.step(network_->forward(), labels_, grad_features_);
-      const bool trunk_learns = step >= options_.head_steps;
-      if (trunk_learns) network_->backward(grad_features_);
       const auto rate = [&](double base) { return warmup_cosine({.base = base, .total_steps = steps()}, step); };
-      if (trunk_learns) trunk_optimizer_.step(rate(options_.learning_rate));
+      if (step >= options_.head_steps) {
+        network_->backward(grad_features_);
+        trunk_optimizer_.step(rate(options_.learning_rate));
+      }
       layer_optimizer_.step(rate(options_.head_learning_rate));
     }
     return loss / static_cast<double>(per_epoch());

@@ -1,6 +1,8 @@
 // What ends a process of a run. In: a program. Out: its status, its error in a line.
 #include "train/launch.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -41,6 +43,19 @@ bool started_by_torchrun() {
 }
 
 }  // namespace
+
+void print_failure_of_rank(const RankLink& link, const std::string& message) {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  std::fprintf(stderr, "swav-train: error on rank %d of %d (%s): %s\n", link.rank(), link.size(), host.data(),
+               message.c_str());
+}
+
+int fewest_threads(RankLink& link, int threads) {
+  double fewest = -threads;
+  link.maximum(&fewest, 1);
+  return static_cast<int>(-fewest);
+}
 
 int launch(const std::function<int(Processes&)>& program) {
   std::unique_ptr<Processes> processes = std::make_unique<ThisProcess>();

@@ -26,6 +26,11 @@ class Processes {
   virtual void report_failure(const std::string& message, bool elsewhere) = 0;
 };
 
+/// A line on the standard error that names the rank and its machine.
+void print_failure_of_rank(const RankLink& link, const std::string& message);
+/// The fewest threads that a rank takes. Collective.
+[[nodiscard]] int fewest_threads(RankLink& link, int threads);
+
 /// Those of MPI. In a program that is built without it null, or InvalidInput where there are several.
 [[nodiscard]] std::unique_ptr<Processes> join_by_mpi();
 

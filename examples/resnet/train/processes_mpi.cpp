@@ -123,10 +123,7 @@ class MpiProcesses final : public Processes {
                      told->text.data());
       return;
     }
-    std::array<char, 256> host{};
-    gethostname(host.data(), host.size() - 1);
-    std::fprintf(stderr, "swav-train: error on rank %d of %zu (%s): %s\n", link_->rank(), size, host.data(),
-                 message.c_str());
+    print_failure_of_rank(*link_, message);
     std::fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, 1);
   }
@@ -147,9 +144,7 @@ class MpiProcesses final : public Processes {
     else if (threads_ * ranks_here < cores / 2)
       doubt_ = swav::detail::concatenate("the ranks are bound to ", threads_ * ranks_here, " of ", cores,
                                          " cores; mpirun --bind-to none lets them have all");
-    double fewest = -threads_;
-    link_->maximum(&fewest, 1);
-    threads_ = static_cast<int>(-fewest);
+    threads_ = fewest_threads(*link_, threads_);
   }
 
   MPI_Comm work_{}, errors_{};

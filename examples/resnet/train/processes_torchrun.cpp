@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstdio>
+#include <cstddef>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -124,9 +124,7 @@ class TorchrunProcesses final : public Processes {
     if (threads_ < share)
       doubt_ = swav::detail::concatenate("OMP_NUM_THREADS, which torchrun sets to 1 unless it is set, gives a rank ",
                                          threads_, " of ", cores, " cores; --threads ", share, " takes an equal share");
-    double fewest = -threads_;
-    link_->maximum(&fewest, 1);
-    threads_ = static_cast<int>(-fewest);
+    threads_ = fewest_threads(*link_, threads_);
   }
 
   [[nodiscard]] RankGroup ranks() override { return RankGroup(link_); }
@@ -138,10 +136,7 @@ class TorchrunProcesses final : public Processes {
   void report_failure(const std::string& message, bool elsewhere) override {
     using namespace std::chrono_literals;
     std::this_thread::sleep_for(elsewhere ? 3000ms : link_->rank() > 0 ? 1000ms : 0ms);
-    std::array<char, 256> host{};
-    gethostname(host.data(), host.size() - 1);
-    std::fprintf(stderr, "swav-train: error on rank %d of %d (%s): %s\n", link_->rank(), link_->size(), host.data(),
-                 message.c_str());
+    print_failure_of_rank(*link_, message);
   }
 
  private:
