@@ -37,6 +37,7 @@ struct Barrier {
 struct Warp : Barrier {
   int members = 0;
   alignas(16) unsigned char slots[2][warp_size][16];
+  void* parts[warp_size];
 };
 
 struct Fiber {
@@ -92,6 +93,19 @@ class Block {
     T found;
     std::memcpy(&found, slots[source < warp.members ? source : current_ % warp_size], sizeof(T));
     return found;
+  }
+
+  /// body(parts of all lanes), once a warp, when each has given its own; whole warps only.
+  template <class Part, class Body>
+  void together(Part& mine, Body body) {
+    Warp& warp = warps_[static_cast<std::size_t>(current_ / warp_size)];
+    warp.parts[lane()] = &mine;
+    if (warp.arrived + 1 == warp_size) {
+      Part* parts[warp_size];
+      for (int l = 0; l < warp_size; ++l) parts[l] = static_cast<Part*>(warp.parts[l]);
+      body(parts);
+    }
+    wait(warp, warp_size);
   }
 
   [[nodiscard]] int lane() const { return current_ % warp_size; }

@@ -19,7 +19,8 @@
 namespace swav::detail {
 
 /// Work, a head: |A| products of B x K x D for the codes' scores, 2 |A| with the codes, and 3 V with the softmax (a
-/// value alone: 2 |A| + V). Memory: |A| B K codes and a block of rows of scores, both of 16 bits for 16-bit scalars.
+/// value alone: 2 |A| + V). Memory: of one view's B K codes, and then of a block of rows of the softmax, both of 16
+/// bits for 16-bit scalars.
 ///
 /// In a group of processes all have as many samples: others are a fault in all, but with a queue, or with other numbers
 /// of prototypes, reductions of different lengths, which nobody checks, since nothing is waited for. Beside those of
@@ -70,22 +71,22 @@ class LossWork<Scalar, CudaDevice, Group> {
     const MatrixView<P> z = prepare(embeddings, options.embeddings == Embeddings::raw, code_z_, bad_embeddings).unit;
     const MatrixView<P> c =
         prepare(bank.weights(), options.prototypes == Prototypes::raw, code_c_, bad_prototypes).unit;
-    const MatrixView<P> all = reserve_codes(call, bank);
     const CodesStatistics statistics = reserve_statistics(call, bank);
     share_faults(statistics.used + bank.prototypes(), 0, call);
-    for (std::size_t head = 0; head < codes.heads.size(); ++head) {
-      const MatrixView<P> head_codes(all.data, all.rows, bank.head_prototypes()[head]);
-      compute_codes(options, call, z, rows_of_head(c, bank, head), queue, head_codes, statistics);
-      Rows::convert(device_, MatrixView<const P>(head_codes), MatrixView<A>(codes.heads[head]));
-    }
+    for (std::size_t head = 0; head < codes.heads.size(); ++head)
+      for (Index i = 0; i < call.assigned_count; ++i) {
+        const MatrixView<P> of_view = reserve_codes(call, bank, head);
+        compute_codes(options, call, i, z, rows_of_head(c, bank, head), queue, of_view, statistics);
+        Rows::convert(device_, MatrixView<const P>(of_view),
+                      MatrixView<A>(codes.heads[head]).middle_rows(i * samples, samples));
+      }
     push(call, z, queue, options, parts);
   }
 
  private:
   using Call = LossCall<A>;
 
-  struct Prepared {
-    MatrixView<P> unit;
+  struct Prepared : ProductRows<P> {
     A* norms;  // null where the rows are used as they are
   };
   struct PreparedMemory {
@@ -106,9 +107,9 @@ class LossWork<Scalar, CudaDevice, Group> {
     const MatrixView<P> code_c =
         source.bank == nullptr ? c.unit : prepare(source.bank->weights(), raw_c, code_c_, bad_prototypes).unit;
 
-    const MatrixView<P> all_codes = reserve_codes(call, bank);
     const CodesStatistics statistics = reserve_statistics(call, bank);
-    const MatrixView<A> targets(targets_.reserve(all_codes.rows * d), all_codes.rows, d);
+    const Index samples = call.samples, predicted = call.assigned_count * samples;
+    const MatrixView<A> targets(targets_.reserve(predicted * d), predicted, d);
     const MatrixView<A> sums(prototype_sums_.reserve(gradients ? c.unit.size() : 0), c.unit.rows, d);
     const MatrixView<A> softmax_gradient(softmax_gradient_.reserve(gradients ? rows * d : 0), rows, d);
     const MatrixView<P> others(other_views_.reserve(gradients ? targets.size() : 0), targets.rows, d);
@@ -117,18 +118,23 @@ class LossWork<Scalar, CudaDevice, Group> {
 
     const A weight = call.pair_weight * call.inverse_temperature;
     for (std::size_t head = 0; head < bank.head_prototypes().size(); ++head) {
-      const MatrixView<P> head_c = rows_of_head(c.unit, bank, head);
-      const MatrixView<P> codes(all_codes.data, all_codes.rows, head_c.rows);
-      const CodesStatistics of_head{statistics.row_entropies + static_cast<Index>(head) * codes.rows,
-                                    statistics.used + bank.head_first(head)};
-      if (source.codes != nullptr)
-        take_codes(call, source, head, codes, of_head);
-      else
-        compute_codes(options, call, code_z, rows_of_head(code_c, bank, head), source.queue, codes, of_head);
-      multiply<P>(device_, A(1), codes, false, head_c, false, A(head > 0), targets);
-      const MatrixView<A> head_sums = sums.middle_rows(bank.head_first(head), gradients ? head_c.rows : 0);
-      if (gradients) multiply<P>(device_, -weight, codes, true, others, false, A(0), head_sums);
-      predictions_.enqueue(device_, call, z.unit, head_c, head_sums, softmax_gradient, gradients, head > 0);
+      const ProductRows<P> head_c = rows_of_head<ProductRows<P>>(c, bank, head);
+      const MatrixView<A> head_sums = sums.middle_rows(bank.head_first(head), gradients ? head_c.unit.rows : 0);
+      for (Index i = 0; i < call.assigned_count; ++i) {  // one view's codes exist at a time
+        const MatrixView<P> codes = reserve_codes(call, bank, head);
+        const CodesStatistics of_view{statistics.row_entropies + static_cast<Index>(head) * predicted + i * samples,
+                                      statistics.used + bank.head_first(head)};
+        if (source.codes != nullptr)
+          take_codes(call, i, source, head, codes, of_view);
+        else
+          compute_codes(options, call, i, code_z, rows_of_head(code_c, bank, head), source.queue, codes, of_view);
+        multiply<P>(device_, A(1), codes, false, head_c.unit, false, A(head > 0),
+                    targets.middle_rows(i * samples, samples));
+        if (gradients)
+          multiply<P>(device_, -weight, codes, true, others.middle_rows(i * samples, samples), false, A(i > 0),
+                      head_sums);
+      }
+      predictions_.enqueue(device_, call, z, head_c, head_sums, softmax_gradient, gradients, head > 0, memory_);
     }
     finish(call, z, c, step, statistics, gradients, static_cast<Index>(bank.head_prototypes().size()));
     push(call, code_z, source.queue, options, 1);
@@ -142,7 +148,7 @@ class LossWork<Scalar, CudaDevice, Group> {
     share_faults(statistics.used, c.unit.rows, call);
     if (gradients) group_.sum(prototype_sums_.data(), c.unit.size());
     launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish_rows<Scalar, P>, call, z.unit, z.norms,
-           targets_.data(), softmax_gradient_.data(), predictions_.log_sums(), grad_z, values);
+           targets_.data(), softmax_gradient_.data(), predictions_.row_sums(), predictions_.log_sums(), grad_z, values);
     if (gradients)
       launch(device_, warp_row_blocks(c.unit.rows), row_block_threads, finish_prototypes<Scalar, P>, c.unit, c.norms,
              prototype_sums_.data(), MatrixView<Scalar>(step.grad_prototypes), device_.faults());
@@ -178,8 +184,7 @@ class LossWork<Scalar, CudaDevice, Group> {
             " views found, at most ", most_assigned, " wanted on a GPU");
     call.assigned_count = static_cast<int>(assigned);
     std::copy(options.crops_for_assign.begin(), options.crops_for_assign.end(), call.assigned);
-    const double pairs = static_cast<double>(assigned) * static_cast<double>(views - 1) * all_samples(samples);
-    call.pair_weight = static_cast<A>(1.0 / (pairs * static_cast<double>(bank.head_prototypes().size())));
+    call.pair_weight = pair_weight(static_cast<double>(assigned) * static_cast<double>(views - 1), samples, bank);
     call.faults = device_.faults();
     return call;
   }
@@ -188,30 +193,32 @@ class LossWork<Scalar, CudaDevice, Group> {
   void predict_in_all_views(Call& call, const Bank& bank) const {
     call.assigned_count = 1;
     call.assigned[0] = -1;
-    call.pair_weight = static_cast<A>(1.0 / (static_cast<double>(call.views) * all_samples(call.samples) *
-                                             static_cast<double>(bank.head_prototypes().size())));
+    call.pair_weight = pair_weight(static_cast<double>(call.views), call.samples, bank);
   }
-  [[nodiscard]] double all_samples(Index samples) const {
-    return static_cast<double>(samples) * static_cast<double>(group_.size());
+  A pair_weight(double pairs_of_sample, Index samples, const Bank& bank) const {
+    const double all_samples = static_cast<double>(samples) * static_cast<double>(group_.size());
+    return static_cast<A>(1.0 / (pairs_of_sample * all_samples * static_cast<double>(bank.head_prototypes().size())));
   }
 
+  /// Rows of halves begin at multiples of 16 bytes.
   Prepared prepare(MatrixView<const Scalar> rows, bool normalize, PreparedMemory& memory, CudaFault fault) {
-    const Prepared result{MatrixView<P>(memory.unit.reserve(rows.size()), rows.rows, rows.cols),
-                          normalize ? memory.norms.reserve(rows.rows) : nullptr};
-    launch(device_, warp_row_blocks(rows.rows), row_block_threads, prepare_rows<Scalar, P>, rows, result.unit,
-           result.norms, normalize, int{fault}, device_.faults());
-    return result;
+    const Index stride = sizeof(P) == 2 ? (rows.cols + 7) / 8 * 8 : rows.cols;
+    const MatrixView<P> unit(memory.unit.reserve(rows.rows * stride), rows.rows, rows.cols, stride);
+    A* const norms = memory.norms.reserve(rows.rows);
+    launch(device_, warp_row_blocks(rows.rows), row_block_threads, prepare_rows<Scalar, P>, rows, unit, norms,
+           normalize, int{fault}, device_.faults());
+    return {{unit, normalize ? nullptr : norms}, normalize ? norms : nullptr};
   }
 
-  static MatrixView<P> rows_of_head(MatrixView<P> c, const Bank& bank, std::size_t head) {
+  template <class RowsOfAll>
+  static RowsOfAll rows_of_head(RowsOfAll c, const Bank& bank, std::size_t head) {
     return c.middle_rows(bank.head_first(head), bank.head_prototypes()[head]);
   }
 
-  // Of one head, the largest.
-  MatrixView<P> reserve_codes(const Call& call, const Bank& bank) {
-    const Index rows = call.assigned_count * call.samples;
-    const Index cols = *std::max_element(bank.head_prototypes().begin(), bank.head_prototypes().end());
-    return {codes_.reserve(rows * cols), rows, cols};
+  /// For the codes of one view, with room for those of the largest head.
+  MatrixView<P> reserve_codes(const Call& call, const Bank& bank, std::size_t head) {
+    const Index most = *std::max_element(bank.head_prototypes().begin(), bank.head_prototypes().end());
+    return {memory_.reserve(call.samples * most), call.samples, bank.head_prototypes()[head]};
   }
 
   CodesStatistics reserve_statistics(const Call& call, const Bank& bank) {
@@ -224,9 +231,9 @@ class LossWork<Scalar, CudaDevice, Group> {
     return statistics;
   }
 
-  /// Codes of one head, (|A| B) x K.
-  void compute_codes(const SwappedPredictionOptions& options, const Call& call, MatrixView<P> z, MatrixView<P> c,
-                     const Queue* queue, MatrixView<P> codes, const CodesStatistics& statistics) {
+  /// Codes of one head for the i-th assigned view, B x K.
+  void compute_codes(const SwappedPredictionOptions& options, const Call& call, Index i, MatrixView<P> z,
+                     MatrixView<P> c, const Queue* queue, MatrixView<P> codes, const CodesStatistics& statistics) {
     // Rows of length 1 have scores in [-1, 1], and a little more by rounding.
     const bool span_known = options.embeddings == Embeddings::raw && options.prototypes == Prototypes::raw &&
                             2.01 / sinkhorn_.options().epsilon <= CodesSolver<P, CudaDevice, Group>::certain_span();
@@ -234,37 +241,29 @@ class LossWork<Scalar, CudaDevice, Group> {
     const Index samples = call.samples, size = group_.size(), used = queue == nullptr ? 0 : queue->used();
     const Index first_queued = used * group_.rank() / size;
     const Index queued = used * (group_.rank() + 1) / size - first_queued;
-    for (Index i = 0; i < call.assigned_count; ++i) {
-      const MatrixView<P> out = codes.middle_rows(i * samples, samples);
-      const MatrixView<P> batch = z.middle_rows(call.assigned[i] * samples, samples);
-      const CodesStatistics of_view{statistics.row_entropies + i * samples, statistics.used};
-      if (queued == 0) {
-        multiply<P>(device_, A(1), batch, false, c, true, A(0), out);
-        sinkhorn_.enqueue(out, out, of_view, span_known);
-        continue;
-      }
-      // Room for the full queue, so that nothing is allocated while it fills.
-      const Index most_queued = (queue->length() + size - 1) / size;
-      P* const memory = stacked_.reserve((most_queued + samples) * c.rows);
-      const MatrixView<P> stacked(memory, queued + samples, c.rows);
-      const MatrixView<P> rows(queue_rows_.reserve(most_queued * c.cols), queued, c.cols);
-      Rows::convert(device_, queue->rows(i).middle_rows(first_queued, queued), rows);
-      multiply<P>(device_, A(1), rows, false, c, true, A(0), stacked.middle_rows(0, queued));
-      multiply<P>(device_, A(1), batch, false, c, true, A(0), stacked.middle_rows(queued, samples));
-      sinkhorn_.enqueue(stacked, out, of_view, span_known);
+    const MatrixView<P> batch = z.middle_rows(call.assigned[i] * samples, samples);
+    if (queued == 0) {
+      multiply<P>(device_, A(1), batch, false, c, true, A(0), codes);
+      sinkhorn_.enqueue(codes, codes, statistics, span_known);
+      return;
     }
+    // Room for the full queue, so that nothing is allocated while it fills.
+    const Index most_queued = (queue->length() + size - 1) / size;
+    P* const memory = stacked_.reserve((most_queued + samples) * c.rows);
+    const MatrixView<P> stacked(memory, queued + samples, c.rows);
+    const MatrixView<P> rows(queue_rows_.reserve(most_queued * c.cols), queued, c.cols);
+    Rows::convert(device_, queue->rows(i).middle_rows(first_queued, queued), rows);
+    multiply<P>(device_, A(1), rows, false, c, true, A(0), stacked.middle_rows(0, queued));
+    multiply<P>(device_, A(1), batch, false, c, true, A(0), stacked.middle_rows(queued, samples));
+    sinkhorn_.enqueue(stacked, codes, statistics, span_known);
   }
 
-  void take_codes(const Call& call, const Source& source, std::size_t head, MatrixView<P> codes,
+  void take_codes(const Call& call, Index i, const Source& source, std::size_t head, MatrixView<P> codes,
                   const CodesStatistics& statistics) {
     const MatrixView<const A> all(source.codes->heads[head]);
-    for (Index i = 0; i < call.assigned_count; ++i) {
-      const MatrixView<P> out = codes.middle_rows(i * call.samples, call.samples);
-      const CodesStatistics of_view{statistics.row_entropies + i * call.samples, statistics.used};
-      launch(device_, std::min<Index>(out.rows, 8 * device_.multiprocessors()), threads_for(out.cols), copy_codes<P>,
-             all.middle_rows(i * source.codes->samples + source.first_sample, call.samples), out, of_view,
-             device_.faults());
-    }
+    launch(device_, std::min<Index>(codes.rows, 8 * device_.multiprocessors()), threads_for(codes.cols), copy_codes<P>,
+           all.middle_rows(i * source.codes->samples + source.first_sample, call.samples), codes, statistics,
+           device_.faults());
   }
 
   static int threads_for(Index cols) { return std::min(most_row_threads, static_cast<int>(whole_warps(cols))); }
@@ -291,7 +290,7 @@ class LossWork<Scalar, CudaDevice, Group> {
   CodesSolver<P, CudaDevice, Group> sinkhorn_;
   Predictions<P> predictions_;
   PreparedMemory z_, c_, code_z_, code_c_;
-  CudaBuffer<P> other_views_, codes_, stacked_, queue_rows_;
+  CudaBuffer<P> other_views_, memory_, stacked_, queue_rows_;
   CudaBuffer<A> targets_, softmax_gradient_, prototype_sums_, pushed_;
   CudaBuffer<double> values_, row_entropies_, numbers_;
   CudaBuffer<int> used_;

@@ -103,12 +103,14 @@ __global__ void __launch_bounds__(row_block_threads)
 }
 
 /// With t_r the sum of the rows q_i,b C over the codes that row r predicts: values_r = n_v logsumexp_r - t_r . z_r/tau,
-/// and, where there are gradients, those with respect to the embeddings as they were handed in.
+/// and, where there are gradients, those with respect to the embeddings as they were handed in. `row_sums`: what the
+/// softmax's gradient is yet to be divided by, before it is weighed; null where it is complete.
 template <class Scalar, class Product>
 __global__ void __launch_bounds__(row_block_threads)
     finish_rows(LossCall<Accumulator<Product>> call, MatrixView<const Product> z, const Accumulator<Product>* norms,
                 const Accumulator<Product>* targets, const Accumulator<Product>* softmax_gradient,
-                const double* log_sums, MatrixView<Scalar> gradient, double* values) {
+                const Accumulator<Product>* row_sums, const double* log_sums, MatrixView<Scalar> gradient,
+                double* values) {
   using A = Accumulator<Product>;
   const Index r = warp_row();
   if (r >= z.rows) return;
@@ -125,8 +127,9 @@ __global__ void __launch_bounds__(row_block_threads)
                 static_cast<double>(agreement) * static_cast<double>(call.inverse_temperature);
   if (gradient.data == nullptr || *call.faults != 0) return;
   const A scale = call.pair_weight * call.inverse_temperature;
+  const A factor = row_sums == nullptr ? A(1) : scale * static_cast<A>(call.predictions(view)) / row_sums[r];
   store_row_gradient(gradient.row(r), z.row(r), cols, norms == nullptr ? nullptr : norms + r,
-                     [&](Index d) { return softmax_gradient[r * cols + d] - scale * target(d); });
+                     [&](Index d) { return factor * softmax_gradient[r * cols + d] - scale * target(d); });
 }
 
 /// The prototypes' gradient as it is handed out.
