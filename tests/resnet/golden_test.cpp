@@ -111,6 +111,7 @@ Deviations measure(const swav::test::GoldenArrays& expected, const Architecture&
 
   FeatureExtractor extractor(network, groups[0], Precision::float32);
   fill(extractor.input(), 500);
+  extractor.compute();
   const MatrixView<const float> features = extractor.features();
   found.features = deviation(as_doubles({features.data, features.data + features.size()}), expected.at("features"));
   return found;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda_planes.hpp"
 #include "data/dataset.hpp"
 #include "eval/command_line.hpp"
 #include "eval/session.hpp"
@@ -29,9 +30,6 @@
 #ifdef SWAV_CUDA_EMULATED
 #include "cudnn.h"
 #endif
-
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
 
 using namespace swav;
 using namespace swav::resnet;
@@ -57,33 +55,6 @@ TrainOptions on_gpu(TrainOptions options) {
 
 using Change = std::function<void(TrainOptions&)>;
 
-/// What a network has read last, on a GPU, in the order of planes.
-std::vector<float> planes_on_gpu(Network& network, std::size_t group, Index channels, Index size) {
-  const ImageMemory images = network.images(group);
-  std::vector<char> bytes(images.bytes);
-  REQUIRE(cudaMemcpy(bytes.data(), images.data, images.bytes, cudaMemcpyDeviceToHost) == cudaSuccess);
-  const auto value = [&](Index at) {
-    return images.precision == Precision::float32
-               ? reinterpret_cast<const float*>(bytes.data())[at]
-               : static_cast<float>(reinterpret_cast<const __nv_bfloat16*>(bytes.data())[at]);
-  };
-  const Index pixels = size * size;
-  const Index count = static_cast<Index>(images.bytes / bytes_of(images.precision)) / images.pixel_stride / pixels;
-  std::vector<float> planes;
-  bool padded = true;
-  for (Index i = 0; i < count; ++i)
-    for (Index c = 0; c < images.pixel_stride; ++c)
-      for (Index p = 0; p < pixels; ++p) {
-        const float found = value((i * pixels + p) * images.pixel_stride + c);
-        if (c < channels)
-          planes.push_back(found);
-        else
-          padded = padded && found == 0;
-      }
-  CHECK(padded);
-  return planes;
-}
-
 void check_crops(const TrainOptions& options, const ImageSource& images) {
   TrainOptions o = options;
   o.precision = "float32";
@@ -99,7 +70,7 @@ void check_crops(const TrainOptions& options, const ImageSource& images) {
     for (std::size_t group = 0; group < 2; ++group) {
       const std::span<const float> wanted = cpu.network().input(group);
       const std::vector<float> found =
-          planes_on_gpu(gpu.network(), group, images.channels(), group == 0 ? o.large_size : o.small_size);
+          planes_on_gpu(gpu.network().images(group), images.channels(), group == 0 ? o.large_size : o.small_size);
       REQUIRE(found.size() == wanted.size());
       const float rounding = o.precision == "bfloat16" ? 1.0f / 256 : 0.0f;
       float worst = 0;
@@ -110,7 +81,7 @@ void check_crops(const TrainOptions& options, const ImageSource& images) {
   }
 }
 
-/// swav-eval's features are the CPU's; what it does not do is refused.
+/// swav-eval's features are the CPU's.
 void check_evaluation(const std::string& run) {
   SessionOptions o{.checkpoint = run, .precision = "float32", .threads = 1};
   Session cpu(o);
@@ -122,9 +93,6 @@ void check_evaluation(const std::string& run) {
   CHECK((found.test.rows - wanted.test.rows).cwiseAbs().maxCoeff() < 1e-4 * wanted.test.rows.cwiseAbs().maxCoeff());
   const char* const knn[] = {"swav-eval", "knn", run.c_str(), "--device", "cuda", "--threads", "1"};
   parse_eval_command_line(7, knn).run();
-  const char* const finetune[] = {"swav-eval", "finetune", run.c_str(), "--device", "cuda"};
-  CHECK_THROWS_WITH_AS((void)parse_eval_command_line(5, finetune),
-                       "--device: cuda found, cpu wanted: finetune trains there alone", InvalidInput);
 }
 
 }  // namespace

@@ -202,7 +202,7 @@ TEST_CASE("a class-balanced subset has each class's share, grows with it and fol
 }
 
 TEST_CASE("the softmax layer's gradients are its loss's differences") {
-  SoftmaxLayer layer(3, 4, 1);
+  SoftmaxLayer layer(random_classifier(3, 4, 1));
   PhiloxStream random(2, 0);
   for (Index i = 0; i < layer.weight.size(); ++i) layer.weight.data()[i] = static_cast<float>(random.uniform(-1, 1));
   layer.bias << 0.3f, -0.2f, 0.1f;
@@ -264,9 +264,7 @@ TEST_CASE(
                    .precision = "float32",
                    .threads = 1});
   const PartFeatures test = session.features(session.part("test"));
-  SoftmaxLayer layer(10, test.rows.cols(), 0);
-  std::ranges::copy(tuned["fc.weight"].values, layer.weight.data());
-  std::ranges::copy(tuned["fc.bias"].values, layer.bias.data());
+  const SoftmaxLayer layer(stored_classifier(tuned));
   CHECK(accuracy(layer.predict(test.rows), test.labels) == curve[1].at("accuracy").get<double>());
 
   const auto again = run.evaluate("finetune", with({"--labels", "1"}));

@@ -83,6 +83,7 @@ TEST_CASE("a network of the SwAV release's layout gives PyTorch's features, embe
   std::vector<Eigen::half> images(extractor.input().size());
   outputs.read("images", VectorView<Eigen::half>(images));
   std::ranges::transform(images, extractor.input().begin(), [](Eigen::half value) { return float(value); });
+  extractor.compute();
   const MatrixView<const float> features = extractor.features();
   const RowMatrix<float> embeddings = project(*network, features);
   MESSAGE("features differ by " << deviation(features, outputs, "features") << ", embeddings by "

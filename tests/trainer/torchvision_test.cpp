@@ -37,6 +37,7 @@ TEST_CASE("the checkpoint that torchvision loads is written") {
   const Index count = 4, size = 64;
   FeatureExtractor extractor(learner.network(), {count, static_cast<int>(size)}, Precision::float32);
   for (float& value : extractor.input()) value = static_cast<float>(random.uniform(-2.0, 2.0));
+  extractor.compute();
   const MatrixView<const float> features = extractor.features();
   const std::span<const float> pixels = extractor.input();
   const std::vector<StoredTensor> tensors{

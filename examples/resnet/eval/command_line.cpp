@@ -53,7 +53,7 @@ void add_session(CLI::App& app, SessionOptions& o) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->group("Data");
-  app.add_option("--device", o.device, "What computes features: the CPU, or a GPU (a build with CUDA)")
+  app.add_option("--device", o.device, "What the network computes on: the CPU, or a GPU (a build with CUDA)")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str()
       ->group("Run");
@@ -148,10 +148,7 @@ void add_finetune(CLI::App& app, Made& made) {
   command.add_option("--seed", o->seed, "Of the choice of labels, order, crops and random weights")
       ->capture_default_str();
   command.add_option("--save", o->save, "Safetensors file for the last network, which swav-export takes");
-  made.on(command, o, run_finetune, [session = made.session] {
-    detail::require(session->device == "cpu", "--device: ", session->device,
-                    " found, cpu wanted: finetune trains there alone");
-  });
+  made.on(command, o, run_finetune);
 }
 
 void add_compare(CLI::App& app, Made& made) {

@@ -8,16 +8,18 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "eval/json_lines.hpp"
 #include "eval/softmax_layer.hpp"
 #include "eval/subset.hpp"
+#include "eval/tuner.hpp"
 #include "swav/core/error.hpp"
 #include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/labels.hpp"
 #include "swav/optim/schedule.hpp"
-#include "swav/optim/sgd.hpp"
 #include "train/data_order.hpp"
+#include "train/image_feed.hpp"
 #include "train/parallel_images.hpp"
 
 namespace swav::resnet {
@@ -56,9 +58,12 @@ class Finetuning {
         epochs_(std::max<Index>(options.epochs, (options.min_steps + per_epoch() - 1) / per_epoch())),
         crops_(crops_of(options, session.size(), session.data().normalization)),
         network_(make_network()),
-        layer_(*std::ranges::max_element(images_.labels) + 1, network_->feature_dimension(), options.seed),
-        trunk_optimizer_(sgd_options(), trunk_parameters()),
-        layer_optimizer_(sgd_options(), layer_parameters()),
+        feed_(make_feed(network_->processor(), {network_->images(0), batch_, images_.channels(), session.size(),
+                                                session.data().normalization})),
+        tuner_(make_tuner({*network_,
+                           random_classifier(*std::ranges::max_element(images_.labels) + 1,
+                                             network_->feature_dimension(), options.seed),
+                           options.weight_decay})),
         order_(chosen_.size()),
         labels_(static_cast<std::size_t>(batch_)) {
     for (int thread = 0; thread < omp_get_max_threads(); ++thread) readers_.push_back(images_.reader());
@@ -68,16 +73,14 @@ class Finetuning {
   double train() {
     double loss = 0;
     for (Index step = 0; step < steps(); ++step) {
-      if (step % per_epoch() == 0) loss = 0;
       load(step);
-      loss += layer_.step(network_->forward(), labels_, grad_features_);
       const auto rate = [&](double base) { return warmup_cosine({.base = base, .total_steps = steps()}, step); };
-      if (step >= options_.head_steps) {
-        network_->backward(grad_features_);
-        trunk_optimizer_.step(rate(options_.learning_rate));
-      }
-      layer_optimizer_.step(rate(options_.head_learning_rate));
+      std::optional<double> trunk_rate;
+      if (step >= options_.head_steps) trunk_rate = rate(options_.learning_rate);
+      tuner_->step(labels_, rate(options_.head_learning_rate), trunk_rate);
+      if ((step + 1) % per_epoch() == 0) loss = tuner_->take_loss();
     }
+    network_->download();
     return loss / static_cast<double>(per_epoch());
   }
 
@@ -90,7 +93,8 @@ class Finetuning {
     const Dataset& data = session_.data();
     const PartFeatures features =
         extract_part(*network_, session_.precision(), *data.test, data.normalization, session_.size());
-    return {swav::accuracy(layer_.predict(features.rows), features.labels), features.rows.rows()};
+    const SoftmaxLayer layer(tuner_->classifier());
+    return {swav::accuracy(layer.predict(features.rows), features.labels), features.rows.rows()};
   }
 
   [[nodiscard]] std::string protocol() const {
@@ -111,7 +115,7 @@ class Finetuning {
     std::vector<StoredTensor> tensors;
     for (const NamedTensor& tensor : network_->tensors())
       tensors.push_back(stored_tensor<float>(tensor.name, tensor.shape, tensor.value));
-    const Classifier fc = layer_.classifier();
+    const Classifier fc = tuner_->classifier();
     tensors.push_back(stored_tensor<float>("fc.weight", {fc.classes, fc.features}, fc.weight));
     tensors.push_back(stored_tensor<float>("fc.bias", {fc.classes}, fc.bias));
     write_safetensors(path, tensors, {{"format", "pt"}});
@@ -120,40 +124,22 @@ class Finetuning {
  private:
   [[nodiscard]] Index per_epoch() const { return std::ssize(chosen_) / batch_; }
   [[nodiscard]] Index steps() const { return epochs_ * per_epoch(); }
-  [[nodiscard]] SgdOptions sgd_options() const { return {.momentum = 0.9, .weight_decay = options_.weight_decay}; }
 
   [[nodiscard]] std::unique_ptr<Network> make_network() const {
     Architecture architecture = session_.stored().architecture();
     architecture.head = false;
     const std::vector<ImageGroup> groups{{batch_, static_cast<int>(session_.size())}};
-    return options_.from_scratch ? std::make_unique<Network>(architecture, groups, session_.precision(), options_.seed)
-                                 : session_.stored().network(architecture, groups, session_.precision());
-  }
-
-  std::vector<Parameter<float>> trunk_parameters() {
-    std::vector<Parameter<float>> parameters;
-    for (NamedTensor& tensor : network_->tensors())
-      if (!tensor.gradient.empty())
-        parameters.push_back(
-            {.value = tensor.value, .gradient = tensor.gradient, .decays = tensor.decays, .name = tensor.name});
-    return parameters;
-  }
-  std::vector<Parameter<float>> layer_parameters() {
-    return {{.value = {layer_.weight.data(), layer_.weight.size()},
-             .gradient = {layer_.grad_weight.data(), layer_.grad_weight.size()},
-             .name = "fc.weight"},
-            {.value = {layer_.bias.data(), layer_.bias.size()},
-             .gradient = {layer_.grad_bias.data(), layer_.grad_bias.size()},
-             .decays = false,
-             .name = "fc.bias"}};
+    return options_.from_scratch
+               ? std::make_unique<Network>(architecture, groups, session_.precision(), options_.seed,
+                                           Gradients::computed, RankGroup(), session_.processor())
+               : session_.stored().network(architecture, groups, session_.precision(), session_.processor());
   }
 
   /// Batch `step`: a crop an image. One that cannot be read is replaced by the next of the epoch's order that can.
   void load(Index step) {
     const Index epoch = step / per_epoch();
     if (step % per_epoch() == 0) epoch_order(options_.seed, static_cast<std::uint64_t>(epoch), order_);
-    const Index first = step % per_epoch() * batch_, pixels = session_.size() * session_.size() * images_.channels();
-    float* const input = network_->input(0).data();
+    const Index first = step % per_epoch() * batch_;
     for_each_image(batch_, [&](Index b, std::size_t thread) {
       ImageView<std::uint8_t> image;
       Index i = 0;
@@ -163,9 +149,10 @@ class Finetuning {
       }
       if (image.data == nullptr) throw FileError(images_.describe(), "none of those with labels can be read");
       labels_[static_cast<std::size_t>(b)] = images_.labels[static_cast<std::size_t>(i)];
-      float* const output[] = {input + b * pixels};
-      crops_(image, CropKey{options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(i)}, output);
+      const CropKey key{options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(i)};
+      feed_->put(b, image, crops_.plan(key, image.height, image.width, 0));
     });
+    feed_->finish();
   }
 
   const Session& session_;
@@ -175,11 +162,10 @@ class Finetuning {
   Index batch_, epochs_;
   MultiCropSampler crops_;
   std::unique_ptr<Network> network_;
-  SoftmaxLayer layer_;
-  Sgd<float> trunk_optimizer_, layer_optimizer_;
+  std::unique_ptr<ImageFeed> feed_;
+  std::unique_ptr<Tuner> tuner_;
   std::vector<Index> order_;
   std::vector<int> labels_;
-  RowMatrix<float> grad_features_;
   std::vector<std::unique_ptr<ImageReader>> readers_;
 };
 

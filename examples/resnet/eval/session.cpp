@@ -56,8 +56,7 @@ Session::Session(SessionOptions options)
 }
 
 Network& Session::network() {
-  if (!network_)
-    network_ = stored_.network_for_features(precision_, options_.device == "cuda" ? Processor::cuda : Processor::cpu);
+  if (!network_) network_ = stored_.network_for_features(precision_, processor());
   return *network_;
 }
 

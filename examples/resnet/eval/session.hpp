@@ -17,7 +17,7 @@ struct SessionOptions {
   std::string data = {};       ///< "": the data set of the checkpoint's run
   std::string data_dir = {};   ///< "": as in the run, or where load_dataset looks for it
   int size = 0;                ///< side of the images in pixels; 0: theirs, or the run's large crops', or 224
-  std::string device = "cpu";  ///< what computes features: "cpu" or "cuda"
+  std::string device = "cpu";  ///< what the network computes on: "cpu" or "cuda"
   std::string precision = "auto";
   int threads = 0;
   double max_bad_share = 0.01;
@@ -36,6 +36,7 @@ class Session {
   [[nodiscard]] const Dataset& data() const { return data_; }
   [[nodiscard]] Index size() const { return size_; }
   [[nodiscard]] Precision precision() const { return precision_; }
+  [[nodiscard]] Processor processor() const { return options_.device == "cuda" ? Processor::cuda : Processor::cpu; }
   /// The stored network, made when first asked for. Throws InvalidInput where this CPU cannot compute in the precision.
   [[nodiscard]] Network& network();
 

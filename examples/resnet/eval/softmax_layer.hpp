@@ -2,28 +2,21 @@
 #pragma once
 
 #include <cmath>
-#include <numbers>
 #include <vector>
 
 #include "export/classifier.hpp"
 #include "swav/backend/eigen/device.hpp"
-#include "swav/core/philox.hpp"
 
 namespace swav::resnet {
 
-/// scores = features W^T + b. W starts from N(0, .01^2), b from 0.
+/// scores = features W^T + b.
 class SoftmaxLayer {
  public:
-  SoftmaxLayer(Index classes, Index features, std::uint64_t seed)
-      : weight(classes, features), bias(classes), grad_weight(classes, features), grad_bias(classes) {
-    constexpr std::uint64_t purpose = 0x6663ULL;  // a key of its own, beside those of crops and orders
-    PhiloxStream random(seed ^ (purpose << 32), 0);
-    for (Index i = 0; i < weight.size(); ++i) {
-      const double radius = 0.01 * std::sqrt(-2 * std::log(1 - random.uniform()));
-      weight.data()[i] = static_cast<float>(radius * std::cos(2 * std::numbers::pi * random.uniform()));
-    }
-    bias.setZero();
-  }
+  explicit SoftmaxLayer(const Classifier& start)
+      : weight(Eigen::Map<const RowMatrix<float>>(start.weight.data(), start.classes, start.features)),
+        bias(Eigen::Map<const Eigen::RowVectorXf>(start.bias.data(), start.classes)),
+        grad_weight(start.classes, start.features),
+        grad_bias(start.classes) {}
 
   /// The mean cross-entropy of the rows (n x D) with their labels; overwrites grad_weight, grad_bias and the gradient
   /// of the features.

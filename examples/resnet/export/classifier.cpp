@@ -1,7 +1,11 @@
 // Classifiers from and to files. In: a file or weights. Out: the other.
 #include "export/classifier.hpp"
 
+#include <cmath>
+#include <numbers>
+
 #include "swav/core/error.hpp"
+#include "swav/core/philox.hpp"
 
 namespace swav::resnet {
 
@@ -9,6 +13,17 @@ Classifier zero_classifier(Index classes, Index features) {
   detail::require(classes >= 1, "--classes: ", classes, " found, 1 or more wanted");
   return {classes, features, std::vector<float>(static_cast<std::size_t>(classes * features)),
           std::vector<float>(static_cast<std::size_t>(classes))};
+}
+
+Classifier random_classifier(Index classes, Index features, std::uint64_t seed) {
+  Classifier classifier = zero_classifier(classes, features);
+  constexpr std::uint64_t purpose = 0x6663ULL;  // a key of its own, beside those of crops and orders
+  PhiloxStream random(seed ^ (purpose << 32), 0);
+  for (float& weight : classifier.weight) {
+    const double radius = 0.01 * std::sqrt(-2 * std::log(1 - random.uniform()));
+    weight = static_cast<float>(radius * std::cos(2 * std::numbers::pi * random.uniform()));
+  }
+  return classifier;
 }
 
 Classifier stored_classifier(const StoredNetwork& network) {

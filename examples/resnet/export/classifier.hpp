@@ -1,6 +1,7 @@
 // The last layer of a classifier on a backbone's features, torchvision's "fc". In: a file. Out: weights and biases.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Classifier {
 
 /// All scores are 0 until somebody trains it. Throws InvalidInput for fewer than 1 class.
 [[nodiscard]] Classifier zero_classifier(Index classes, Index features);
+/// To begin with: weights of N(0, .01^2), biases 0; the same for the same seed. Throws as zero_classifier does.
+[[nodiscard]] Classifier random_classifier(Index classes, Index features, std::uint64_t seed);
 
 /// The file's own. It has one.
 [[nodiscard]] Classifier stored_classifier(const StoredNetwork& network);

@@ -30,10 +30,12 @@ class BasicFeatureExtractor final : public FeatureExtractor::Implementation {
   }
 
   [[nodiscard]] std::span<float> input() override { return images_.values(); }
-  MatrixView<const float> features() override {
+  [[nodiscard]] ImageMemory images() override { return images_.memory(); }
+  void compute() override {
     program_.run(Section::forward);
-    return host_.fetch(program_, features_, rows_, columns_);
+    images_.wait();
   }
+  MatrixView<const float> features() override { return host_.fetch(program_, features_, rows_, columns_); }
   void refresh() override { program_.run(Section::prepare); }
 
  private:

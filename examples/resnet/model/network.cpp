@@ -96,7 +96,7 @@ std::string Network::describe() const {
 }
 
 FeatureExtractor::FeatureExtractor(Network& trained, ImageGroup batch, Precision precision)
-    : feature_dimension_(trained.feature_dimension()) {
+    : processor_(trained.processor()), feature_dimension_(trained.feature_dimension()) {
   detail::require(batch.images > 0 && batch.size > 0, "batch: ", batch.images, " images of ", batch.size,
                   " pixels a side found, at least one of each wanted");
   implementation_ = trained.implementation_->extractor(batch, precision);
@@ -104,6 +104,8 @@ FeatureExtractor::FeatureExtractor(Network& trained, ImageGroup batch, Precision
 FeatureExtractor::~FeatureExtractor() = default;
 
 std::span<float> FeatureExtractor::input() { return implementation_->input(); }
+ImageMemory FeatureExtractor::images() { return implementation_->images(); }
+void FeatureExtractor::compute() { implementation_->compute(); }
 MatrixView<const float> FeatureExtractor::features() { return implementation_->features(); }
 void FeatureExtractor::refresh() { implementation_->refresh(); }
 

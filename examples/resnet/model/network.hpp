@@ -105,7 +105,13 @@ class FeatureExtractor {
   /// batch.images x channels x size x size, planar. A last, smaller batch may leave rows as they are and ignore their
   /// features: no image influences another's.
   [[nodiscard]] std::span<float> input();
-  /// batch.images x feature_dimension, in the host's memory; valid until the next call.
+  /// The same where the network computes; see Network::images().
+  [[nodiscard]] ImageMemory images();
+  [[nodiscard]] Processor processor() const { return processor_; }
+  /// Takes the images through the network; on a GPU this returns before the work is done.
+  void compute();
+  /// Of the last compute(), for which it waits: batch.images x feature_dimension, in the host's memory; valid until the
+  /// next call.
   MatrixView<const float> features();
   /// Takes the network's current weights and running statistics.
   void refresh();
@@ -113,6 +119,7 @@ class FeatureExtractor {
   struct Implementation;
 
  private:
+  Processor processor_;
   Index feature_dimension_;
   std::unique_ptr<Implementation> implementation_;
 };

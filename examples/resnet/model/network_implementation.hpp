@@ -15,6 +15,8 @@ namespace swav::resnet {
 struct FeatureExtractor::Implementation {
   virtual ~Implementation() = default;
   [[nodiscard]] virtual std::span<float> input() = 0;
+  [[nodiscard]] virtual ImageMemory images() = 0;
+  virtual void compute() = 0;
   virtual MatrixView<const float> features() = 0;
   virtual void refresh() = 0;
 };

@@ -3,10 +3,8 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,6 +13,7 @@
 
 #include "data/prefetcher.hpp"
 #include "train/batch_images.hpp"
+#include "train/packed_images.hpp"
 
 namespace swav::resnet {
 
@@ -23,10 +22,6 @@ struct DecodedBatch {
   std::span<const CropKey> keys;
   std::span<const std::uint8_t> memory;  ///< the piece that all the images lie in
 };
-
-/// Memory of the host for so many bytes; null for none.
-using HostMemory = std::shared_ptr<std::uint8_t>;
-using HostAllocator = std::function<HostMemory(std::size_t bytes)>;
 
 class DecodedBatches {
  public:
@@ -44,22 +39,18 @@ class DecodedBatches {
 
  private:
   struct Slot {
-    std::vector<ImageView<std::uint8_t>> images;
+    std::unique_ptr<PackedImages> packed;
     std::vector<CropKey> keys;
-    std::vector<std::size_t> offsets;
-    std::vector<std::vector<std::uint8_t>> beyond;  // images that the memory is too small for
-    std::atomic<std::size_t> used = 0;              // bytes, of those, too
-    HostMemory memory = nullptr;
-    std::size_t capacity = 0;
   };
 
   void prepare(Slot& slot, Index step, Index b, std::size_t reader);
   void start_workers(Index step);
-  void gather(Slot& slot);
+  void give(Slot& slot);
 
   BatchImages images_;
   HostAllocator allocate_;
-  std::array<Slot, BatchImages::slots> slots_;
+  std::vector<Slot> slots_;
+  std::vector<ImageView<std::uint8_t>> in_place_;  // of a data set in memory
   DecodedBatch batch_;
   std::optional<std::size_t> given_;        // the slot that the caller has
   std::unique_ptr<Prefetcher> prefetcher_;  // the last member: its threads use the others

@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "swav/core/error.hpp"
 #include "swav/crops/multi_crop.hpp"
 #include "swav/evaluate/knn.hpp"
 #include "swav/evaluate/linear_probe.hpp"
+#include "train/image_feed.hpp"
 #include "train/parallel_images.hpp"
 
 namespace swav::resnet {
@@ -29,32 +31,50 @@ Index batch_of(Index images, Index size) {
   return std::min({Index{250}, std::max<Index>(1, (Index{1} << 22) / (size * size)), images});
 }
 
-PartFeatures features_of(FeatureExtractor& extractor, Index batch, Index size, const ImageSource& images,
+/// Images that go through the network together, and which of them could be read.
+struct Batch {
+  Index first = 0;
+  std::vector<char> is_read = {};
+};
+
+void collect(FeatureExtractor& extractor, const Batch& batch, const ImageSource& images, PartFeatures& result) {
+  const MatrixView<const float> features = extractor.features();
+  for (std::size_t b = 0; b < batch.is_read.size(); ++b) {
+    if (!batch.is_read[b]) continue;
+    const Index image = batch.first + static_cast<Index>(b);
+    std::copy_n(features.row(static_cast<Index>(b)), features.cols,
+                result.rows.row(static_cast<Index>(result.images.size())).data());
+    result.images.push_back(image);
+    if (!images.labels.empty()) result.labels.push_back(images.labels[static_cast<std::size_t>(image)]);
+  }
+}
+
+// A GPU is at one batch while the next is read.
+PartFeatures features_of(FeatureExtractor& extractor, Index batch_size, Index size, const ImageSource& images,
                          const Normalization& normalization) {
   PartFeatures result;
   result.rows.resize(images.count(), extractor.feature_dimension());
   std::vector<std::unique_ptr<ImageReader>> readers;
   for (int thread = 0; thread < omp_get_max_threads(); ++thread) readers.push_back(images.reader());
   const Index resize = resized_side(images, size);
-  const Index image_size = images.channels() * size * size;
-  float* const input = extractor.input().data();
-  std::vector<char> is_read(static_cast<std::size_t>(batch));
-  for (Index first = 0; first < images.count(); first += batch) {
-    const Index count = std::min(batch, images.count() - first);
-    for_each_image(count, [&](Index b, std::size_t thread) {
+  const std::unique_ptr<ImageFeed> feed =
+      make_feed(extractor.processor(), {extractor.images(), batch_size, images.channels(), size, normalization});
+  Batch computed, next;
+  for (Index first = 0; first < images.count(); first += batch_size) {
+    next.first = first;
+    next.is_read.assign(static_cast<std::size_t>(std::min(batch_size, images.count() - first)), 0);
+    for_each_image(std::ssize(next.is_read), [&](Index b, std::size_t thread) {
       const ImageView<std::uint8_t> image = readers[thread]->read(first + b);
-      is_read[static_cast<std::size_t>(b)] = image.data != nullptr;
-      if (image.data != nullptr)
-        render_crop(image, center_crop(image.height, image.width, resize, size), normalization, input + b * image_size);
+      if (image.data == nullptr) return;
+      feed->put(b, image, center_crop(image.height, image.width, resize, size));
+      next.is_read[static_cast<std::size_t>(b)] = 1;
     });
-    const MatrixView<const float> features = extractor.features();
-    for (Index b = 0; b < count; ++b) {
-      if (!is_read[static_cast<std::size_t>(b)]) continue;
-      std::copy_n(features.row(b), features.cols, result.rows.row(static_cast<Index>(result.images.size())).data());
-      result.images.push_back(first + b);
-      if (!images.labels.empty()) result.labels.push_back(images.labels[static_cast<std::size_t>(first + b)]);
-    }
+    if (first > 0) collect(extractor, computed, images, result);
+    feed->finish();
+    extractor.compute();
+    std::swap(computed, next);
   }
+  collect(extractor, computed, images, result);
   if (static_cast<Index>(result.images.size()) < images.count())
     result.rows.conservativeResize(static_cast<Index>(result.images.size()), Eigen::NoChange);
   return result;
