@@ -137,6 +137,29 @@ TEST_CASE_TEMPLATE("codes come from a queue, other embeddings, other prototypes,
   }
 }
 
+TEST_CASE("heads of halves, of which one finds its largest scores first, add up") {
+  const std::vector<Index> heads{40, 75};
+  Problem problem = rounded<Eigen::half>(make_problem(90, 115, 20, 3, 50));
+  problem.c.bottomRows(75) *= 32;  // are handed in as unit rows
+  const CudaDevice device;
+  for (const auto embeddings : {Embeddings::raw, Embeddings::unit}) {
+    // An epsilon at which the rounding of such scores to halves is nothing to their codes.
+    const swav::SwappedPredictionOptions options{.embeddings = embeddings, .sinkhorn = {.epsilon = 5}};
+    const swav::PrototypeBank<float> bank(converted<float>(problem.c), heads);
+    const auto wanted = swav::SwappedPredictionLoss<float>(options)(converted<float>(problem.z), bank, 3);
+    const swav::PrototypeBank<__half, CudaDevice> halves(on_device(converted<Eigen::half>(problem.c)), heads, device);
+    swav::SwappedPredictionLoss<__half, CudaDevice> loss(options, device);
+    const auto found = loss(on_device(converted<Eigen::half>(problem.z)), halves, 3);
+    CHECK(double{found.value} == doctest::Approx(wanted.value).epsilon(Tolerance<Eigen::half>::value));
+    const auto check = [](const CudaMatrix<__half>& gradient, const RowMatrix<float>& expected) {
+      CHECK(largest_difference(on_host<Eigen::half>(gradient), expected) <=
+            gradient_tolerance<Eigen::half> * largest_entry(expected));
+    };
+    check(found.grad_embeddings, wanted.grad_embeddings);
+    check(found.grad_prototypes, wanted.grad_prototypes);
+  }
+}
+
 TEST_CASE("a step is captured whole in a graph, and what is replayed is computed anew") {
   const Problem problem = make_problem(20, 70, 12, 3, 44), other = make_problem(20, 70, 12, 3, 45);
   for (const double epsilon : {0.05, 1e-3}) {  // with and without the log domain in what is enqueued

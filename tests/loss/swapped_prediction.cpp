@@ -98,6 +98,36 @@ TEST_CASE_TEMPLATE("loss and gradients equal the equations written out", Scalar,
   }
 }
 
+TEST_CASE_TEMPLATE("loss and gradients at temperatures, lengths and dimensions that some kernels are not made for",
+                   Scalar, SWAV_ROUNDED_SCALARS) {
+  struct Case {
+    Index samples, prototypes, dimension;
+    double temperature, length;  // of some embeddings, those handed in as unit rows
+  };
+  const Case cases[] = {
+      {30, 203, 77, 0.1, 1},    // a dimension that is no multiple of 8
+      {90, 130, 150, 0.1, 1},   // more than one block of rows, several products deep
+      {11, 67, 300, 0.1, 1},    // deeper than any
+      {20, 70, 24, 0.02, 1},    // exponentials of unit rows leave a half's range
+      {20, 70, 24, 4, 900},     // embeddings that are not of length 1: all but few of the exponentials vanish
+      {20, 70, 24, 400, 3000},  // or none does
+  };
+  for (const Case& c : cases) {
+    Problem problem = make_problem(c.samples, c.prototypes, c.dimension, 3, 14);
+    problem.z = unit_rows(problem.z);
+    problem.z.topRows(2 * c.samples) *= c.length;
+    problem = rounded<Scalar>(problem);
+    CAPTURE(c.dimension);
+    CAPTURE(c.temperature);
+    SwappedPredictionOptions options{.temperature = c.temperature};
+    options.embeddings = c.length == 1 ? Embeddings::raw : Embeddings::unit;
+    options.sinkhorn.epsilon = 0.05 * c.length;
+    const SwappedPredictionStep<Scalar, EigenDevice> step = run<Scalar>(problem, options);
+    check_step(step, reference(problem, options), problem, options);
+    CHECK(identical_steps(run<Scalar>(problem, options), step));
+  }
+}
+
 TEST_CASE("gradients equal central differences of the value") {
   Problem problem = make_problem(4, 9, 5, 3, 2);
   const auto value = [](const Problem& p, const SwappedPredictionOptions& o) {

@@ -91,18 +91,19 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks)
   const int tile = static_cast<int>(blockIdx.x) % row_tiles, split = static_cast<int>(blockIdx.x) / row_tiles;
   const auto stages = static_cast<int>((c.rows + Shape::stage - 1) / Shape::stage);
   const Index first_row = static_cast<Index>(tile) * Shape::rows;
+  // Of the thread's rows, place p is that of place 0 and 8 p.
+  const Index thread_row = first_row + Shape::row(0);
+  const auto rows = static_cast<int>(z.rows - thread_row);
   float start[Shape::places], sums[Shape::places];
 #pragma unroll
   for (int place = 0; place < Shape::places; ++place) {
-    const Index row = first_row + Shape::row(place);
-    start[place] = row < z.rows ? -shifts[row] : 0.f;
+    start[place] = 8 * place < rows ? -shifts[thread_row + 8 * place] : 0.f;
     sums[place] = 0.f;
   }
   const int first = stages * split / splits, last = stages * (split + 1) / splits;
   __half* const tile_memory = exponentials.row(first_row);
   const auto stride = static_cast<unsigned>(exponentials.stride), row_offset = stride * Shape::row(0);
-  const auto rows = static_cast<int>(z.rows - first_row) - Shape::row(0),
-             stored = exponentials.data == nullptr ? 0 : static_cast<int>(stride);
+  const int stored = exponentials.data == nullptr ? 0 : static_cast<int>(stride);
   sweep<Shape>(z, c, first_row, first, last, start, [&](int place, const float(&scores)[Shape::width], int column) {
     float e[Shape::width];
 #pragma unroll
@@ -114,8 +115,7 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks)
 #pragma unroll
   for (int place = 0; place < Shape::places; ++place) {
     for (int distance = 1; distance < 4; distance *= 2) sums[place] += __shfl_xor_sync(~0u, sums[place], distance);
-    const Index row = first_row + Shape::row(place);
-    if (Shape::lane() % 4 == 0 && row < z.rows) partial_sums[split * z.rows + row] = sums[place];
+    if (Shape::lane() % 4 == 0 && 8 * place < rows) partial_sums[split * z.rows + thread_row + 8 * place] = sums[place];
   }
 }
 
