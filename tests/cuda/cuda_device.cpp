@@ -100,6 +100,21 @@ TEST_CASE_TEMPLATE("codes in every layout of a row", T, float, double, Eigen::ha
   }
 }
 
+TEST_CASE_TEMPLATE("codes of more rows than a block's memory holds, in place, repeat bit for bit", T, float, double,
+                   Eigen::half, Eigen::bfloat16) {
+  Generator generator(47);
+  for (const bool hard : {false, true}) {
+    const swav::SinkhornOptions options{.hard_codes = hard};
+    const RowMatrix<T> scores = converted<T>(random_scores(45, 2056, generator));
+    Sinkhorn<T> sinkhorn(options);
+    RowMatrix<T> in_place = scores;
+    sinkhorn.codes_into(in_place, in_place);
+    CHECK(sinkhorn.codes(scores) == in_place);
+    if (!hard)  // of 16 bits, several may be the largest but for rounding
+      CHECK(largest_difference(in_place, swav::Sinkhorn<T>().codes(scores)) <= 2 * Tolerance<T>::codes);
+  }
+}
+
 TEST_CASE_TEMPLATE("codes come from a queue, other embeddings, other prototypes, a larger batch; banks have heads", T,
                    float, double) {
   const std::vector<Index> heads{12, 30};

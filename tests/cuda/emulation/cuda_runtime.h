@@ -30,7 +30,11 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __launch_bounds__(...)
+#define __grid_constant__
+#define __noinline__ __attribute__((noinline))
 #define __shared__ static thread_local
+#define SWAV_DYNAMIC_SHARED(name) \
+  unsigned char* const name = reinterpret_cast<unsigned char*>(swav::emulation::dynamic_shared.data())
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -41,7 +45,13 @@ enum cudaError_t {
   cudaErrorStreamCaptureUnsupported = 900
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+enum cudaDeviceAttr {
+  cudaDevAttrMultiProcessorCount = 16,
+  cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
+  cudaDevAttrCooperativeLaunch = 95,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
+  cudaDevAttrReservedSharedMemoryPerBlock = 111
+};
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
 
 namespace swav::emulation {
@@ -123,8 +133,32 @@ inline cudaError_t cudaGetDevice(int* device) {
   *device = swav::emulation::device;
   return swav::emulation::devices > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = 2;  // few, so that blocks have several rows each in small problems
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  // Few processors with little memory: blocks have several rows each in small problems, and not all of them fit.
+  static const bool cooperative = std::getenv("SWAV_EMULATION_COOPERATIVE") == nullptr;
+  *value = attribute == cudaDevAttrMaxSharedMemoryPerMultiprocessor ? 24 << 10
+           : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin   ? 20 << 10
+           : attribute == cudaDevAttrReservedSharedMemoryPerBlock   ? 1 << 10
+           : attribute == cudaDevAttrCooperativeLaunch              ? static_cast<int>(cooperative)
+                                                                    : 2;
+  return cudaSuccess;
+}
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  attributes->sharedSizeBytes = 1 << 10;
+  return cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int, std::size_t shared_bytes) {
+  *blocks = shared_bytes <= 11 << 10 ? 2 : 1;
   return cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceCount(int* count) {
@@ -299,11 +333,18 @@ inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   return cudaSuccess;
 }
 
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int cooperative;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   std::size_t dynamicSmemBytes;
   cudaStream_t stream;
-  void* attrs;
+  cudaLaunchAttribute* attrs;
   unsigned numAttrs;
 };
 template <class... Parameters, class... Arguments>
@@ -311,7 +352,12 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   const dim3 grid = config->gridDim, block = config->blockDim;
   if (grid.x == 0 || block.x == 0 || block.x > 1024) return cudaErrorInvalidValue;
+  const std::size_t shared_bytes = config->dynamicSmemBytes;
+  const bool cooperative = config->numAttrs == 1 && config->attrs[0].val.cooperative != 0;
+  if (cooperative && grid.x > 4) return cudaErrorInvalidValue;  // more than there is room for at once
   const std::tuple<Parameters...> copies(std::forward<Arguments>(arguments)...);
-  return swav::emulation::submit(config->stream,
-                                 [=] { swav::emulation::run_grid(grid, block, [&] { std::apply(kernel, copies); }); });
+  return swav::emulation::submit(config->stream, [=] {
+    const auto run = cooperative ? swav::emulation::run_cooperative_grid : swav::emulation::run_grid;
+    run(grid, block, shared_bytes, [&] { std::apply(kernel, copies); });
+  });
 }

@@ -9,6 +9,11 @@
 
 #include "swav/core/matrix_view.hpp"
 
+/// `name` points to a block's dynamic shared memory, on 16 bytes.
+#ifndef SWAV_DYNAMIC_SHARED
+#define SWAV_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#endif
+
 namespace swav::detail {
 
 inline constexpr int warp_threads = 32;
@@ -32,29 +37,55 @@ struct CudaMaximum {
   }
 };
 
+/// The value of the lane whose number differs by the bits of `mask`.
+template <class T>
+__device__ T exchange_lanes(T value, int mask) {
+  return __shfl_xor_sync(~0u, value, mask);
+}
+
+/// The value of a lane, in all of them.
+template <class T>
+__device__ T value_of_lane(T value, int lane) {
+  return __shfl_sync(~0u, value, lane);
+}
+
 /// Scratch for reduce_block of up to `Count` values at a time. Turns halves, so that one barrier a call is enough.
 template <class T, int Count>
 struct BlockScratch {
   T halves[2][Count][warp_threads];
 };
 
+/// Lane 0 gets first_0 op ... op first_(count - 1) of the lanes; the others something.
+template <class T, class Operation>
+__device__ T reduce_first_lanes(T value, int lane, int lanes, int count, Operation operation) {
+  for (int step = lanes / 2; step > 0; step /= 2) {
+    const T other = exchange_lanes(value, step);
+    if ((lane & step) == 0 && (lane | step) < count) value = operation(value, other);
+  }
+  return value;
+}
+
 /// values_i := values_i of thread 0 op ... op that of the last thread, in each thread; the order depends on blockDim
 /// alone, and every thread gets the same bits. `turn` counts the calls on one scratch.
 template <int Count, class T, int Most, class Operation>
 __device__ void reduce_block(T (&values)[Count], Operation operation, BlockScratch<T, Most>& scratch, int& turn) {
   static_assert(Count <= Most);
+#pragma unroll
   for (int distance = warp_threads / 2; distance > 0; distance /= 2)
-    for (int i = 0; i < Count; ++i) values[i] = operation(values[i], __shfl_xor_sync(~0u, values[i], distance));
+#pragma unroll
+    for (int i = 0; i < Count; ++i) values[i] = operation(values[i], exchange_lanes(values[i], distance));
   const int warps = static_cast<int>(blockDim.x) / warp_threads;
   if (warps == 1) return;
   auto& half = scratch.halves[turn++ & 1];
-  const int thread = static_cast<int>(threadIdx.x);
-  if (thread % warp_threads == 0)
-    for (int i = 0; i < Count; ++i) half[i][thread / warp_threads] = values[i];
+  const int lane = static_cast<int>(threadIdx.x) % warp_threads, warp = static_cast<int>(threadIdx.x) / warp_threads;
+  if (lane == 0)
+#pragma unroll
+    for (int i = 0; i < Count; ++i) half[i][warp] = values[i];
   __syncthreads();
+#pragma unroll
   for (int i = 0; i < Count; ++i) {
-    values[i] = half[i][0];
-    for (int w = 1; w < warps; ++w) values[i] = operation(values[i], half[i][w]);
+    const T part = half[i][lane < warps ? lane : 0];
+    values[i] = value_of_lane(reduce_first_lanes(part, lane, warp_threads, warps, operation), 0);
   }
 }
 
@@ -142,15 +173,15 @@ template <class T>
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && cols % width == 0 && stride % width == 0;
 }
 
-/// The smallest part a thread with which the row fits a block.
+/// The smallest part a thread with which the row fits a block of at most so many threads.
 template <class T>
-[[nodiscard]] RowPlan plan_rows(Index cols, bool packed) {
+[[nodiscard]] RowPlan plan_rows(Index cols, bool packed, int most_threads = most_row_threads) {
   constexpr int most_items = 16;
-  RowPlan plan{packed ? 16 / static_cast<int>(sizeof(T)) : 1, 0, most_row_threads};
+  RowPlan plan{packed ? 16 / static_cast<int>(sizeof(T)) : 1, 0, most_threads};
   const Index packs_of_row = (cols + plan.width - 1) / plan.width;
   for (const int packs : {1, 2, 4, 16}) {
     const Index threads = (packs_of_row + packs - 1) / packs;
-    if (packs * plan.width > most_items || (packs == 16 && packed) || threads > most_row_threads) continue;
+    if (packs * plan.width > most_items || (packs == 16 && packed) || threads > most_threads) continue;
     plan.packs = packs;
     plan.threads = static_cast<int>(whole_warps(threads));
     break;

@@ -10,6 +10,7 @@
 #include "swav/backend/cuda/codes_finish_kernels.cuh"
 #include "swav/backend/cuda/codes_kernels.cuh"
 #include "swav/backend/cuda/codes_log_kernels.cuh"
+#include "swav/backend/cuda/codes_whole.cuh"
 #include "swav/backend/cuda/device.cuh"
 #include "swav/backend/cuda/scalar.cuh"
 #include "swav/sinkhorn/basic_codes.hpp"
@@ -41,20 +42,90 @@ class CodesSolver<Scalar, CudaDevice, Group> {
   [[nodiscard]] static double certain_span() { return exponents() / 2; }
 
   /// Codes of the last out.rows of `scores`, which may be in their memory, in the domain that their range asks for;
-  /// `statistics` are of those rows. T iterations read the scores T + 1 times and write the codes once. Nothing is
-  /// written where the scores are not finite, or do not fit the domain that is asked for: a fault is raised instead.
-  /// `span_known`: (max - min)/epsilon is known not to exceed certain_span, and the log domain is left out.
+  /// `statistics` are of those rows. T iterations read the scores T + 1 times and write the codes once; by one launch
+  /// what of the scores fits in the blocks' memory is read once. Nothing is written where the scores are not finite, or
+  /// do not fit the domain that is asked for: a fault is raised instead. `unit_scores`: they are in [-1, 1] but for
+  /// rounding, and certain_span holds them; that is then not looked into.
   void enqueue(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics = {},
-               bool span_known = false) {
+               bool unit_scores = false) {
+    if (!enqueue_whole(scores, out, statistics, unit_scores)) enqueue_passes(scores, out, statistics, unit_scores);
+  }
+
+ private:
+  static double exponents() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 7; }
+
+  static RowPlan plan(MatrixView<const Scalar> scores, MatrixView<Scalar> out, int most_threads) {
+    return plan_rows<Scalar>(
+        scores.cols,
+        reads_packs(scores.data, scores.cols, scores.stride) && reads_packs(out.data, out.cols, out.stride),
+        most_threads);
+  }
+
+  /// By one launch, if blocks have room.
+  bool enqueue_whole(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics,
+                     bool unit_scores) {
+    bool enqueued = false;
+    if (grouped_ || !device_.launches_cooperatively()) return enqueued;
+    const RowPlan rows = plan(scores, out, whole_threads);
+    with_layout<Scalar>(rows, [&]<class Layout>(Layout) {
+      if constexpr (Layout::Packs > 0)
+        enqueued = enqueue_whole<Layout>(scores, out, statistics, rows.threads, unit_scores);
+    });
+    return enqueued;
+  }
+
+  template <class Layout>
+  bool enqueue_whole(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics,
+                     int threads, bool unit_scores) {
+    using Tiles = RowTiles<Layout, Scalar>;
+    const auto kernel = codes_whole<Layout, Scalar>;
+    const auto blocks_with = [&](Index bytes) {
+      int count = 0;
+      check_cuda(
+          cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, threads, static_cast<std::size_t>(bytes)),
+          "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+      return std::min(count, std::clamp(2 * whole_threads / threads, 1, 8));
+    };
+    cudaFuncAttributes attributes{};
+    check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+    const CudaDevice::SharedMemory& memory = device_.shared_memory();
+    const int own = static_cast<int>(attributes.sharedSizeBytes), each = blocks_with(0);
+    if (each == 0) return false;
+    // Always the most, so that calls on other threads find it as they need it.
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.block - own),
+               "cudaFuncSetAttribute");
+    const Index room = std::min(memory.block, memory.whole / each - memory.reserved) - own;
+    const auto tiles = [](Index rows) { return (rows + Tiles::rows - 1) / Tiles::rows; };
+    const Index most_blocks = Index{each} * device_.multiprocessors();
+    const Index blocks = std::min(tiles(scores.rows), most_blocks), row_bytes = Tiles::row_bytes(threads);
+    const Index resident = Tiles::rows * std::clamp<Index>(room / (row_bytes * Tiles::rows), 0,
+                                                           tiles((scores.rows + blocks - 1) / blocks));
+    const Index bytes = resident * row_bytes;
+    if (blocks_with(bytes) < each) return false;
+
+    WholeCodes<Scalar> whole{};
+    whole.call = prepare(scores, out, statistics, blocks);
+    whole.iterations = options_.max_iterations.value_or(3);
+    whole.resident_rows = static_cast<int>(resident);
+    whole.unit_scores = unit_scores && !whole.call.log_only;
+    whole.factors = reinterpret_cast<A*>(whole.call.column_sums);
+    if (!whole.unit_scores) whole.log = log_memory(scores.rows, scores.cols, blocks);
+    launch(device_, {.shared_bytes = static_cast<std::size_t>(bytes), .cooperative = true}, blocks, threads, kernel,
+           whole);
+    return true;
+  }
+
+  /// By a launch a pass, between which a group's numbers are put together.
+  void enqueue_passes(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics,
+                      bool unit_scores) {
+    const RowPlan rows = plan(scores, out, most_row_threads);
     const Index blocks = std::min<Index>(scores.rows, 2 * device_.multiprocessors());
     const CodesCall<Scalar> call = prepare(scores, out, statistics, blocks);
     const int iterations = options_.max_iterations.value_or(3);
-    const RowPlan plan = plan_rows<Scalar>(scores.cols, reads_packs(scores.data, scores.cols, scores.stride) &&
-                                                            reads_packs(out.data, out.cols, out.stride));
     const Index column_blocks = (scores.cols + warp_threads - 1) / warp_threads;
     constexpr int column_threads = column_slices * warp_threads;
-    with_layout<Scalar>(plan, [&]<class Layout>(Layout) {
-      launch(device_, blocks, plan.threads, codes_first<Layout, Scalar>, call);
+    with_layout<Scalar>(rows, [&]<class Layout>(Layout) {
+      launch(device_, blocks, rows.threads, codes_first<Layout, Scalar>, call);
       if (grouped_) {
         launch(device_, 1, column_threads, codes_range<Scalar>, call, blocks);
         group_.maximum(call.group_range, 3);
@@ -62,17 +133,14 @@ class CodesSolver<Scalar, CudaDevice, Group> {
       launch(device_, column_blocks, column_threads, codes_columns<Scalar>, call, blocks, true);
       add_up_columns(call);
       for (int iteration = 1; iteration < iterations; ++iteration) {
-        launch(device_, blocks, plan.threads, codes_iterate<Layout, Scalar>, call);
+        launch(device_, blocks, rows.threads, codes_iterate<Layout, Scalar>, call);
         launch(device_, column_blocks, column_threads, codes_columns<Scalar>, call, blocks, false);
         add_up_columns(call);
       }
-      launch(device_, std::min(out.rows, blocks), plan.threads, codes_finish<Layout, Scalar>, call);
+      launch(device_, std::min(out.rows, blocks), rows.threads, codes_finish<Layout, Scalar>, call);
     });
-    if (!span_known && !call.scaling_only) codes_in_log_domain(call, iterations, blocks);
+    if (!unit_scores && !call.scaling_only) codes_in_log_domain(call, iterations, blocks);
   }
-
- private:
-  static double exponents() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 7; }
 
   CodesCall<Scalar> prepare(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics,
                             Index blocks) {
@@ -92,7 +160,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
     call.largest_span = sizeof(A) < sizeof(double) ? exponents() : call.certain_span;
     call.scaling_only = options_.stabilization == Stabilization::scaling;
     call.log_only = options_.stabilization == Stabilization::log ||
-                    !(reciprocal <= static_cast<double>(std::numeric_limits<A>::max()) / 2);
+                    !(reciprocal <= static_cast<double>(std::numeric_limits<A>::max()) / 4);
     call.hard = options_.hard_codes;
     call.samples = static_cast<A>(scores.rows);
     call.masses = masses_.data();
@@ -112,12 +180,19 @@ class CodesSolver<Scalar, CudaDevice, Group> {
     if (grouped_) group_.sum(call.column_sums, call.scores.cols + 1);
   }
 
+  LogCodes log_memory(Index rows, Index cols, Index blocks) {
+    return {row_potentials_.reserve(rows),
+            column_potentials_.reserve(cols),
+            log_partials_.reserve(blocks * cols),
+            grouped_ ? own_largest_.reserve(cols) : nullptr,
+            grouped_ ? largest_.reserve(cols) : nullptr,
+            grouped_ ? log_sums_.reserve(cols) : nullptr};
+  }
+
   void codes_in_log_domain(const CodesCall<Scalar>& call, int iterations, Index blocks) {
     const Index cols = call.scores.cols;
     const int threads = std::min(most_row_threads, static_cast<int>(whole_warps(cols)));
-    const LogCodes log{row_potentials_.reserve(call.scores.rows),   column_potentials_.reserve(cols),
-                       log_partials_.reserve(blocks * cols),        grouped_ ? own_largest_.reserve(cols) : nullptr,
-                       grouped_ ? largest_.reserve(cols) : nullptr, grouped_ ? log_sums_.reserve(cols) : nullptr};
+    const LogCodes log = log_memory(call.scores.rows, cols, blocks);
     const Index column_blocks = (cols + threads - 1) / threads;
     for (int iteration = 1; iteration <= iterations; ++iteration) {
       launch(device_, blocks, threads, codes_log_iterate<Scalar>, call, log, iteration == 1);

@@ -53,14 +53,12 @@ __device__ inline void add_exponential(LogSum<double>& to, double largest, doubl
   }
 }
 
-/// f_b = -log B - logsumexp_k(x_bk + g_k), or 0 at first, and the block's part of sum_b exp(x_bk + f_b).
+/// With `maximum` that of the scores: f_b = -log B - logsumexp_k(x_bk + g_k), or 0 at first, and the block's part of
+/// sum_b exp(x_bk + f_b).
 template <class Scalar>
-__global__ void __launch_bounds__(most_row_threads)
-    codes_log_iterate(CodesCall<Scalar> call, LogCodes log, bool first) {
+__device__ void iterate_log_codes(const CodesCall<Scalar>& call, const LogCodes& log, double maximum, bool first) {
   __shared__ BlockScratch<double, 1> scratch;
   int turn = 0;
-  if (call.state->domain != CodesDomain::log) return;
-  const double maximum = static_cast<double>(call.state->maximum);
   const Index cols = call.scores.cols, begin = call.first_row(), end = call.last_row();
   for (Index row = begin; row < end; ++row) {
     double potential = 0;
@@ -80,24 +78,36 @@ __global__ void __launch_bounds__(most_row_threads)
   }
 }
 
-/// g_k = log mass_k - log of column k's sum.
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads)
+    codes_log_iterate(CodesCall<Scalar> call, LogCodes log, bool first) {
+  if (call.state->domain == CodesDomain::log)
+    iterate_log_codes(call, log, static_cast<double>(call.state->maximum), first);
+}
+
+/// g_k = log mass_k - log of column k's sum; in a group the sum and its exponent.
+template <class Scalar>
+__device__ void add_up_log_columns(const CodesCall<Scalar>& call, const LogCodes& log, Index blocks) {
+  const Index cols = call.scores.cols, threads = static_cast<Index>(gridDim.x) * blockDim.x;
+  for (Index k = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; k < cols; k += threads) {
+    LogSum<double> sum{0, 0};
+    for (Index b = 0; b < blocks; ++b) {
+      const LogSum<double> part = log.partials[b * cols + k];
+      add_exponential(sum, part.largest, part.sum);
+    }
+    if (call.group_range == nullptr) {
+      log.column_potentials[k] = std::log(static_cast<double>(call.mass(k))) - (sum.largest + std::log(sum.sum));
+      continue;
+    }
+    log.own_largest[k] = log.largest[k] = sum.sum == 0 ? std::numeric_limits<double>::lowest() : sum.largest;
+    log.sums[k] = sum.sum;
+  }
+}
+
 template <class Scalar>
 __global__ void __launch_bounds__(most_row_threads)
     codes_log_columns(CodesCall<Scalar> call, LogCodes log, Index blocks) {
-  if (call.state->domain != CodesDomain::log) return;
-  const Index cols = call.scores.cols, k = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (k >= cols) return;
-  LogSum<double> sum{0, 0};
-  for (Index b = 0; b < blocks; ++b) {
-    const LogSum<double> part = log.partials[b * cols + k];
-    add_exponential(sum, part.largest, part.sum);
-  }
-  if (call.group_range == nullptr) {
-    log.column_potentials[k] = std::log(static_cast<double>(call.mass(k))) - (sum.largest + std::log(sum.sum));
-    return;
-  }
-  log.own_largest[k] = log.largest[k] = sum.sum == 0 ? std::numeric_limits<double>::lowest() : sum.largest;
-  log.sums[k] = sum.sum;
+  if (call.state->domain == CodesDomain::log) add_up_log_columns(call, log, blocks);
 }
 
 /// In a group, once `largest` is that of all processes: sums relative to it.
@@ -119,12 +129,10 @@ __global__ void __launch_bounds__(most_row_threads) codes_log_potentials(CodesCa
 
 /// q_bk = softmax_k(x_bk + g_k) for the rows of `out`.
 template <class Scalar>
-__global__ void __launch_bounds__(most_row_threads) codes_log_finish(CodesCall<Scalar> call, LogCodes log) {
+__device__ void finish_log_codes(const CodesCall<Scalar>& call, const LogCodes& log, double maximum) {
   __shared__ BlockScratch<double, 1> scratch;
   __shared__ BlockScratch<long long, 1> places;
   int turn = 0;
-  if (call.state->domain != CodesDomain::log) return;
-  const double maximum = static_cast<double>(call.state->maximum);
   const Index cols = call.scores.cols, skipped = call.scores.rows - call.out.rows;
   for (Index row = blockIdx.x; row < call.out.rows; row += gridDim.x) {
     const auto exponent = [&](Index k) {
@@ -135,6 +143,11 @@ __global__ void __launch_bounds__(most_row_threads) codes_log_finish(CodesCall<S
     const auto code = [&](int, Index k) { return std::exp(exponent(k) - found.largest) * inverse; };
     store_codes<RowLayout<1, 0>, double>(call, row, code, scratch, places, turn);
   }
+}
+
+template <class Scalar>
+__global__ void __launch_bounds__(most_row_threads) codes_log_finish(CodesCall<Scalar> call, LogCodes log) {
+  if (call.state->domain == CodesDomain::log) finish_log_codes(call, log, static_cast<double>(call.state->maximum));
 }
 
 }  // namespace swav::detail

@@ -115,6 +115,13 @@ class CudaDevice {
   [[nodiscard]] cudaStream_t stream() const { return resources_->stream; }
   [[nodiscard]] CudaProducts products() const { return resources_->products; }
   [[nodiscard]] int multiprocessors() const { return resources_->multiprocessors; }
+  /// In bytes; of a multiprocessor, of one block at most, and what each block takes beside its own.
+  struct SharedMemory {
+    int whole = 0, block = 0, reserved = 0;
+  };
+  [[nodiscard]] const SharedMemory& shared_memory() const { return resources_->shared_memory; }
+  /// Whether all blocks of a grid can be made to run at once.
+  [[nodiscard]] bool launches_cooperatively() const { return resources_->cooperative != 0; }
   /// Device memory, in which kernels set the bits of detail::CudaFault.
   [[nodiscard]] int* faults() const { return resources_->faults; }
 
@@ -157,8 +164,14 @@ class CudaDevice {
     Resources(cudaStream_t on, CudaProducts how) : stream(on), products(how) {
       int number = 0;
       detail::check_cuda(cudaGetDevice(&number), "CudaDevice: no GPU to work on: cudaGetDevice");
-      detail::check_cuda(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, number),
-                         "cudaDeviceGetAttribute");
+      const auto attribute = [number](int& value, cudaDeviceAttr which) {
+        detail::check_cuda(cudaDeviceGetAttribute(&value, which, number), "cudaDeviceGetAttribute");
+      };
+      attribute(multiprocessors, cudaDevAttrMultiProcessorCount);
+      attribute(shared_memory.whole, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+      attribute(shared_memory.block, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+      attribute(shared_memory.reserved, cudaDevAttrReservedSharedMemoryPerBlock);
+      attribute(cooperative, cudaDevAttrCooperativeLaunch);
       detail::check_cuda(cudaMallocHost(&seen, sizeof(int)), "cudaMallocHost");
       faults = detail::allocate_cuda<int>(1);
       detail::check_cuda(cudaMemsetAsync(faults, 0, sizeof(int), stream), "cudaMemsetAsync");
@@ -173,7 +186,8 @@ class CudaDevice {
 
     cudaStream_t stream;
     CudaProducts products;
-    int multiprocessors = 0;
+    int multiprocessors = 0, cooperative = 0;
+    SharedMemory shared_memory;
     int* faults = nullptr;
     int* seen = nullptr;  // pinned
     cublasHandle_t cublas = nullptr;
@@ -242,17 +256,34 @@ void download(const CudaDevice& device, const T* from, Index count, T* host) {
   device.synchronize();
 }
 
+/// What a kernel is launched with beside its grid.
+struct LaunchOptions {
+  std::size_t shared_bytes = 0;  ///< of dynamic shared memory, for each block
+  bool cooperative = false;      ///< all blocks at once, so that they may wait for each other
+};
+
 /// Enqueues a kernel on the device's stream.
 template <class... Parameters, class... Arguments>
-void launch(const CudaDevice& device, Index blocks, int threads, void (*kernel)(Parameters...),
+void launch(const CudaDevice& device, LaunchOptions options, Index blocks, int threads, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
   if (blocks == 0) return;
+  cudaLaunchAttribute cooperative{};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = options.shared_bytes;
   config.stream = device.stream();
+  config.attrs = options.cooperative ? &cooperative : nullptr;
+  config.numAttrs = options.cooperative ? 1 : 0;
   check_cuda(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...),
              "cudaLaunchKernelEx");
+}
+template <class... Parameters, class... Arguments>
+void launch(const CudaDevice& device, Index blocks, int threads, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  launch(device, LaunchOptions{}, blocks, threads, kernel, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace detail
