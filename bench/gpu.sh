@@ -3,6 +3,8 @@
 # docs/results/gpu-<name>.json; the table is printed. Then the trainer's ResNet-50, into gpu-resnet-<name>.json. Needs CUDA
 # 13 with cuBLAS, and a Python with PyTorch and torchvision; for the trainer CMake and cuDNN 9.
 #   bash bench/gpu.sh [ARCHITECTURE [PYTHON]]    90 and python3 by default; the program in build-gpu/
+# The kernels of one case, in the order of their time: nsys profile --stats=true build-gpu/bench_gpu CASE, for which the
+# head of bench/gpu/bench_gpu.cu has the words.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 architecture=${1:-90} python=${2:-python3}

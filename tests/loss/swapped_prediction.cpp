@@ -106,7 +106,8 @@ TEST_CASE_TEMPLATE("loss and gradients at temperatures, lengths and dimensions t
   };
   const Case cases[] = {
       {30, 203, 77, 0.1, 1},    // a dimension that is no multiple of 8
-      {90, 130, 150, 0.1, 1},   // more than one block of rows, several products deep
+      {90, 130, 150, 0.1, 1},   // a deep product, more rows than a tile of it has
+      {90, 2000, 20, 0.1, 1},   // more exponentials than are stored at a time
       {11, 67, 300, 0.1, 1},    // deeper than any
       {20, 70, 24, 0.02, 1},    // exponentials of unit rows leave a half's range
       {20, 70, 24, 4, 900},     // embeddings that are not of length 1: all but few of the exponentials vanish

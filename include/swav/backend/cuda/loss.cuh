@@ -19,8 +19,8 @@
 namespace swav::detail {
 
 /// Work, a head: |A| products of B x K x D for the codes' scores, 2 |A| with the codes, and 3 V with the softmax (a
-/// value alone: 2 |A| + V). Memory: of one view's B K codes, and then of a block of rows of the softmax, both of 16
-/// bits for 16-bit scalars.
+/// value alone: 2 |A| + V). Memory: of one view's B K codes, or of a block of rows of the softmax where that is more,
+/// of 16 bits for 16-bit scalars.
 ///
 /// In a group of processes all have as many samples: others are a fault in all, but with a queue, or with other numbers
 /// of prototypes, reductions of different lengths, which nobody checks, since nothing is waited for. Beside those of
@@ -75,7 +75,7 @@ class LossWork<Scalar, CudaDevice, Group> {
     share_faults(statistics.used + bank.prototypes(), 0, call);
     for (std::size_t head = 0; head < codes.heads.size(); ++head)
       for (Index i = 0; i < call.assigned_count; ++i) {
-        const MatrixView<P> of_view = reserve_codes(call, bank, head);
+        const MatrixView<P> of_view = reserve_codes(call, bank, head, 1);
         compute_codes(options, call, i, z, rows_of_head(c, bank, head), queue, of_view, statistics);
         Rows::convert(device_, MatrixView<const P>(of_view),
                       MatrixView<A>(codes.heads[head]).middle_rows(i * samples, samples));
@@ -98,7 +98,8 @@ class LossWork<Scalar, CudaDevice, Group> {
            Step& step, const Source& source, bool gradients) {
     const Index rows = embeddings.rows, d = embeddings.cols;
     Call call = describe(options, rows / views, views, bank);
-    if (source.codes != nullptr && source.codes->of_samples) predict_in_all_views(call, bank);
+    if (source.codes != nullptr && source.codes->of_samples)
+      predict_in_all_views(call, bank.head_prototypes().size(), group_.size());
     const bool raw_z = options.embeddings == Embeddings::raw, raw_c = options.prototypes == Prototypes::raw;
     const Prepared z = prepare(embeddings, raw_z, z_, bad_embeddings);
     const Prepared c = prepare(bank.weights(), raw_c, c_, bad_prototypes);
@@ -120,19 +121,24 @@ class LossWork<Scalar, CudaDevice, Group> {
     for (std::size_t head = 0; head < bank.head_prototypes().size(); ++head) {
       const ProductRows<P> head_c = rows_of_head<ProductRows<P>>(c, bank, head);
       const MatrixView<A> head_sums = sums.middle_rows(bank.head_first(head), gradients ? head_c.unit.rows : 0);
-      for (Index i = 0; i < call.assigned_count; ++i) {  // one view's codes exist at a time
-        const MatrixView<P> codes = reserve_codes(call, bank, head);
-        const CodesStatistics of_view{statistics.row_entropies + static_cast<Index>(head) * predicted + i * samples,
+      const Index most_views = views_at_once(call, head_c.unit.rows);
+      for (Index first = 0; first < call.assigned_count; first += most_views) {
+        const Index count = std::min(most_views, call.assigned_count - first);
+        const MatrixView<P> codes = reserve_codes(call, bank, head, count);
+        for (Index i = first; i < first + count; ++i) {
+          const MatrixView<P> of_view = codes.middle_rows((i - first) * samples, samples);
+          const CodesStatistics known{statistics.row_entropies + static_cast<Index>(head) * predicted + i * samples,
                                       statistics.used + bank.head_first(head)};
-        if (source.codes != nullptr)
-          take_codes(call, i, source, head, codes, of_view);
-        else
-          compute_codes(options, call, i, code_z, rows_of_head(code_c, bank, head), source.queue, codes, of_view);
+          if (source.codes != nullptr)
+            take_codes(call, i, source, head, of_view, known);
+          else
+            compute_codes(options, call, i, code_z, rows_of_head(code_c, bank, head), source.queue, of_view, known);
+        }
         multiply<P>(device_, A(1), codes, false, head_c.unit, false, A(head > 0),
-                    targets.middle_rows(i * samples, samples));
+                    targets.middle_rows(first * samples, codes.rows));
         if (gradients)
-          multiply<P>(device_, -weight, codes, true, others.middle_rows(i * samples, samples), false, A(i > 0),
-                      head_sums);
+          multiply<P>(device_, -weight, codes, true, others.middle_rows(first * samples, codes.rows), false,
+                      A(first > 0), head_sums);
       }
       predictions_.enqueue(device_, call, z, head_c, head_sums, softmax_gradient, gradients, head > 0, memory_);
     }
@@ -175,29 +181,7 @@ class LossWork<Scalar, CudaDevice, Group> {
   }
 
   Call describe(const SwappedPredictionOptions& options, Index samples, Index views, const Bank& bank) const {
-    Call call{};
-    call.views = views;
-    call.samples = samples;
-    call.inverse_temperature = static_cast<A>(1.0 / options.temperature);
-    const auto assigned = options.crops_for_assign.size();
-    require(assigned <= most_assigned, "SwappedPredictionOptions.crops_for_assign: ", assigned,
-            " views found, at most ", most_assigned, " wanted on a GPU");
-    call.assigned_count = static_cast<int>(assigned);
-    std::copy(options.crops_for_assign.begin(), options.crops_for_assign.end(), call.assigned);
-    call.pair_weight = pair_weight(static_cast<double>(assigned) * static_cast<double>(views - 1), samples, bank);
-    call.faults = device_.faults();
-    return call;
-  }
-
-  // As if codes were of a view that is not among those that predict.
-  void predict_in_all_views(Call& call, const Bank& bank) const {
-    call.assigned_count = 1;
-    call.assigned[0] = -1;
-    call.pair_weight = pair_weight(static_cast<double>(call.views), call.samples, bank);
-  }
-  A pair_weight(double pairs_of_sample, Index samples, const Bank& bank) const {
-    const double all_samples = static_cast<double>(samples) * static_cast<double>(group_.size());
-    return static_cast<A>(1.0 / (pairs_of_sample * all_samples * static_cast<double>(bank.head_prototypes().size())));
+    return describe_loss<A>(options, device_, samples, views, bank.head_prototypes().size(), group_.size());
   }
 
   /// Rows of halves begin at multiples of 16 bytes.
@@ -215,10 +199,18 @@ class LossWork<Scalar, CudaDevice, Group> {
     return c.middle_rows(bank.head_first(head), bank.head_prototypes()[head]);
   }
 
-  /// For the codes of one view, with room for those of the largest head.
-  MatrixView<P> reserve_codes(const Call& call, const Bank& bank, std::size_t head) {
+  /// The views whose codes are multiplied together: those of one at least, all while they fit what the predictions
+  /// take.
+  Index views_at_once(const Call& call, Index prototypes) const {
+    const Index bytes = call.samples * prototypes * static_cast<Index>(sizeof(P));
+    return std::clamp<Index>(Predictions<P>::block_bytes(device_) / bytes, 1, call.assigned_count);
+  }
+
+  /// For the codes of `views` views, with room for those of one of the largest head.
+  MatrixView<P> reserve_codes(const Call& call, const Bank& bank, std::size_t head, Index views) {
     const Index most = *std::max_element(bank.head_prototypes().begin(), bank.head_prototypes().end());
-    return {memory_.reserve(call.samples * most), call.samples, bank.head_prototypes()[head]};
+    const Index rows = views * call.samples, cols = bank.head_prototypes()[head];
+    return {memory_.reserve(std::max(call.samples * most, rows * cols)), rows, cols};
   }
 
   CodesStatistics reserve_statistics(const Call& call, const Bank& bank) {

@@ -8,29 +8,11 @@
 #include "swav/backend/cuda/blocks.cuh"
 #include "swav/backend/cuda/codes_finish_kernels.cuh"
 #include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/loss_call.cuh"
 #include "swav/backend/cuda/row_kernels.cuh"
 #include "swav/backend/cuda/scalar.cuh"
 
 namespace swav::detail {
-
-inline constexpr int most_assigned = 32;  // views whose codes the others predict
-
-/// One call's shapes and constants, by value: a captured call has no host memory to look at.
-template <class A>
-struct LossCall {
-  Index views, samples;
-  A inverse_temperature;
-  A pair_weight;  // c = 1/(|A| (V - 1) B), and over the heads
-  int assigned_count;
-  int assigned[most_assigned];
-  int* faults;
-
-  __device__ int predictions(Index view) const {
-    int count = 0;
-    for (int i = 0; i < assigned_count; ++i) count += assigned[i] != view ? 1 : 0;
-    return count;
-  }
-};
 
 /// What probabilities are stored times: as halves, those of unlikely prototypes would be lost without it.
 template <class Product>
@@ -153,7 +135,9 @@ __global__ void __launch_bounds__(most_row_threads)
   __shared__ BlockScratch<double, 3> scratch;
   int turn = 0;
   double sums[3] = {0, 0, 0};
+#pragma unroll 16  // loads that are waited for together: the block is alone
   for (Index r = threadIdx.x; r < rows; r += blockDim.x) sums[0] += values[r];
+#pragma unroll 16
   for (Index r = threadIdx.x; r < codes; r += blockDim.x) sums[1] += entropies[r];
   for (Index k = threadIdx.x; k < prototypes; k += blockDim.x) sums[2] += used[k];
   reduce_block(sums, CudaAdd(), scratch, turn);

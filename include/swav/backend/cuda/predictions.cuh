@@ -46,7 +46,7 @@ class Predictions {
         return;
       }
     }
-    const Index most_rows = rows_of_block(call, c.unit.rows, z.unit.rows, 1);
+    const Index most_rows = rows_of_block(device, call, c.unit.rows, z.unit.rows, 1);
     P* const block = memory.reserve(most_rows * c.unit.rows);
     const A weight = call.pair_weight * call.inverse_temperature / static_cast<A>(probability_scale<P>);
     const RowPlan plan = plan_rows<P>(c.unit.rows, reads_packs(block, c.unit.rows, c.unit.rows));
@@ -64,6 +64,9 @@ class Predictions {
     }
   }
 
+  /// What is stored at a time: about as much as the cache of an A100 or H100 holds.
+  static Index block_bytes(const CudaDevice& device) { return device.multiprocessors() * (Index{384} << 10); }
+
   /// A row each, summed over the heads; on the GPU.
   [[nodiscard]] const double* log_sums() const { return log_sums_.data(); }
   /// What the gradient with respect to z still has to be divided by, a row each, before it is multiplied by the row's
@@ -71,14 +74,14 @@ class Predictions {
   [[nodiscard]] const A* row_sums() const { return sweeps_ ? row_sums_.data() : nullptr; }
 
  private:
-  /// What is stored of a block of rows: as much as the cache of an H100 holds. Fewer rows than these are too few to
-  /// share the products among a GPU's multiprocessors; codes of as many take the same memory.
-  static constexpr Index block_bytes = Index{48} << 20, least_rows = 4096;
+  /// Fewer rows than these are too few to share the products among a GPU's multiprocessors; codes of as many have taken
+  /// the same memory.
+  static constexpr Index least_rows = 4096;
 
   /// The rows of a block, as many in each, in whole granules.
-  static Index rows_of_block(const LossCall<A>& call, Index cols, Index rows, Index granule) {
+  static Index rows_of_block(const CudaDevice& device, const LossCall<A>& call, Index cols, Index rows, Index granule) {
     const Index least = std::min(call.samples, least_rows);
-    const Index most = std::max(block_bytes / (cols * static_cast<Index>(sizeof(P))), least) / granule;
+    const Index most = std::max(block_bytes(device) / (cols * static_cast<Index>(sizeof(P))), least) / granule;
     const Index granules = (rows + granule - 1) / granule;
     const Index blocks = (granules + std::max<Index>(most, 1) - 1) / std::max<Index>(most, 1);
     return (granules + blocks - 1) / blocks * granule;
@@ -88,7 +91,7 @@ class Predictions {
   void exponentiate(const CudaDevice& device, const LossCall<A>& call, ProductRows<P> z, ProductRows<P> c,
                     MatrixView<A> sums, MatrixView<A> gradient, bool gradients, bool adds, CudaBuffer<P>& memory) {
     const Index cols = c.unit.rows, stride = (cols + 7) / 8 * 8, rows = z.unit.rows;
-    const Index most_rows = rows_of_block(call, stride, rows, Shape::rows);
+    const Index most_rows = rows_of_block(device, call, stride, rows, Shape::rows);
     P* const block = gradients ? memory.reserve(most_rows * stride) : nullptr;
     P* const weighted = gradients ? weighted_.reserve(most_rows * z.unit.cols) : nullptr;
     A* const row_sums = row_sums_.reserve(rows);

@@ -101,16 +101,16 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks)
     sums[place] = 0.f;
   }
   const int first = stages * split / splits, last = stages * (split + 1) / splits;
-  __half* const tile_memory = exponentials.row(first_row);
-  const auto stride = static_cast<unsigned>(exponentials.stride), row_offset = stride * Shape::row(0);
+  __half* const thread_memory = exponentials.row(thread_row);
+  const auto stride = static_cast<unsigned>(exponentials.stride);
   const int stored = exponentials.data == nullptr ? 0 : static_cast<int>(stride);
   sweep<Shape>(z, c, first_row, first, last, start, [&](int place, const float(&scores)[Shape::width], int column) {
     float e[Shape::width];
 #pragma unroll
     for (int i = 0; i < Shape::width; ++i) e[i] = fast_exp2(scores[i] * scale + exponential_power);
     sums[place] += e[0] + e[1] + (e[2] + e[3]);
-    store_words(tile_memory + (row_offset + 8 * place * stride + column), pack_halves(e[0], e[1]),
-                pack_halves(e[2], e[3]), column < stored && 8 * place < rows);
+    store_words(thread_memory + (8 * place * stride + column), pack_halves(e[0], e[1]), pack_halves(e[2], e[3]),
+                column < stored && 8 * place < rows);
   });
 #pragma unroll
   for (int place = 0; place < Shape::places; ++place) {
