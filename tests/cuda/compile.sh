@@ -36,7 +36,9 @@ echo "every component"
 # The trainer's, in one piece: most of the time goes to the headers that they share.
 if has cudnn.h; then
   trainer=$output/trainer_cuda.cu
-  find "$project/examples/resnet" -name '*.cu' | sort | if has nccl.h; then cat; else grep -v nccl; fi | sed 's/.*/#include "&"/' >"$trainer"
+  left_out=(-e "$(if has nvjpeg.h; then echo /no_jpeg; else echo /jpeg; fi)")
+  has nccl.h || left_out+=(-e nccl)
+  find "$project/examples/resnet" -name '*.cu' | sort | grep -v "${left_out[@]}" | sed 's/.*/#include "&"/' >"$trainer"
   "$nvcc" "${flags[@]}" -I"$project/examples/resnet" -c "$trainer" -o "$output/trainer_cuda.o"
   echo "the trainer: $(wc -l <"$trainer") files"
 else

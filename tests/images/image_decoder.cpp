@@ -101,6 +101,52 @@ TEST_CASE("files that are no image, or not all of one, are refused by name, and 
   CHECK(has(failure(damaged, decoder), "damaged: "));
 }
 
+TEST_CASE("JPEG files are told of to other decoders: upright sizes, and damage as decoding finds it") {
+  ImageDecoder decoder;
+  DecodedImage image;
+  int told = 0;
+  for (const StoredTensor& tensor : golden().tensors()) {
+    if (!tensor.name.starts_with("pixels ")) continue;
+    const std::string name = tensor.name.substr(7);
+    CAPTURE(name);
+    const auto header = decoder.inspect(bytes_of(name), name, true);
+    const bool kept = !name.ends_with(".jpg") || has(name, "cmyk") || has(name, "ycck") || has(name, "grey") ||
+                      has(name, "rgb") || has(name, "arithmetic");
+    CHECK(header.has_value() == !kept);
+    if (!header) continue;
+    CHECK(std::vector<Index>{header->height, header->width, 3} == tensor.shape);
+    CHECK(decoder.inspect(bytes_of(name), name, false).has_value());
+    ++told;
+  }
+  CHECK(told >= 10);
+  const auto told_failure = [&](const Bytes& file) -> std::string {
+    try {
+      (void)decoder.inspect(file, "some.file", true);
+    } catch (const FileError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  for (const char* name : {"baseline.jpg", "progressive.jpg"}) {
+    CAPTURE(name);
+    const Bytes whole = bytes_of(name);
+    for (std::size_t length = 3; length < whole.size(); length += length < 40 ? 1 : 29) {
+      const Bytes part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+      CHECK(told_failure(part) == failure(part, decoder));
+    }
+    for (std::size_t at = 40; at < whole.size(); at += 31) {
+      Bytes damaged = whole;
+      std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(at), std::min<std::size_t>(8, whole.size() - at), 0xFF);
+      const std::string found = failure(damaged, decoder);
+      // What makes it another kind of file is left to decode().
+      if (const std::string mine = told_failure(damaged); mine != "")
+        CHECK(mine == found);
+      else if (found != "")
+        CHECK_FALSE(decoder.inspect(damaged, "some.file", true).has_value());
+    }
+  }
+}
+
 TEST_CASE("a header that promises more than the limit, or than its bytes can hold, is refused") {
   ImageDecoder small({.max_pixels = 100});
   ImageDecoder decoder;

@@ -110,6 +110,8 @@ TEST_CASE("errors name the option, what was found and what is wanted") {
   CHECK(has(complaint({"--crops-for-assign", "2"}), "--crops-for-assign: 2"));
   CHECK(complaint({"--crops-for-assign", "0", "0"}) == "--crops-for-assign: 0 found twice, distinct views wanted");
   CHECK(has(complaint({"--batch-size", "1"}), "--batch-size: 1"));
+  CHECK(has(complaint({"--decode", "gpu"}), "--decode: gpu found with --device cpu, cuda wanted"));
+  CHECK(has(complaint({"--decode", "gpu", "--device", "cuda"}), "--data fashion-mnist, imagefolder wanted"));
   CHECK(has(complaint({"--larc", "--optimizer", "adamw"}), "--larc"));
   CHECK(has(complaint({"--resume", "--overwrite"}), "--overwrite"));
   CHECK(

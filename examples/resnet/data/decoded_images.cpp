@@ -12,12 +12,12 @@ namespace swav::resnet {
 namespace {
 
 // A line is no image, and resized for evaluation it could take any memory.
-void require_a_shape(const std::string& name, const DecodedImage& image) {
+void require_a_shape(const std::string& name, Index height, Index width) {
   constexpr Index most = 100;
-  const auto [low, high] = std::minmax(image.height, image.width);
+  const auto [low, high] = std::minmax(height, width);
   if (high > most * low)
-    throw FileError(name, detail::concatenate(image.height, " x ", image.width, " pixels found, no side more than ",
-                                              most, " times the other wanted"));
+    throw FileError(name, detail::concatenate(height, " x ", width, " pixels found, no side more than ", most,
+                                              " times the other wanted"));
 }
 
 }  // namespace
@@ -29,12 +29,10 @@ class DecodedImages::Reader final : public ImageReader {
   ImageView<std::uint8_t> read(Index i) override {
     const DecodedImage* const known = images_.slots_[static_cast<std::size_t>(i)].load(std::memory_order_acquire);
     if (known == &images_.unreadable_) return {};
-    if (known != nullptr) return known->view();
+    if (known != nullptr && known != &images_.whole_) return known->view();
     try {
       images_.files_->read(i, file_);
-      const std::string name = images_.files_->name(i);
-      decoder_.decode(file_, name, image_);
-      require_a_shape(name, image_);
+      decode(i);
     } catch (const FileError& error) {
       images_.note_unreadable(i, error.what());
       return {};
@@ -43,7 +41,35 @@ class DecodedImages::Reader final : public ImageReader {
     return image_.view();
   }
 
+  ReadImage read_file(Index i) override {
+    Slot& slot = images_.slots_[static_cast<std::size_t>(i)];
+    const DecodedImage* known = slot.load(std::memory_order_acquire);
+    if (known == &images_.unreadable_) return {};
+    if (known != nullptr && known != &images_.whole_) return {.image = known->view()};
+    try {
+      images_.files_->read(i, file_);
+      const std::string name = images_.files_->name(i);
+      if (const auto header = decoder_.inspect(file_, name, known == nullptr)) {
+        require_a_shape(name, header->height, header->width);
+        if (known == nullptr) slot.compare_exchange_strong(known, &images_.whole_);
+        return {.image = {nullptr, header->height, header->width, 3}, .jpeg = {file_, header->orientation}};
+      }
+      decode(i);
+    } catch (const FileError& error) {
+      images_.note_unreadable(i, error.what());
+      return {};
+    }
+    images_.keep(i, image_);
+    return {.image = image_.view()};
+  }
+
  private:
+  void decode(Index i) {
+    const std::string name = images_.files_->name(i);
+    decoder_.decode(file_, name, image_);
+    require_a_shape(name, image_.height, image_.width);
+  }
+
   const DecodedImages& images_;
   ImageDecoder decoder_;
   std::vector<std::uint8_t> file_;
@@ -61,7 +87,7 @@ DecodedImages::DecodedImages(std::string name, std::unique_ptr<const ImageFiles>
 
 DecodedImages::~DecodedImages() {
   for (std::size_t i = 0; i < static_cast<std::size_t>(count()); ++i)
-    if (const DecodedImage* const image = slots_[i]; image != &unreadable_) delete image;
+    if (const DecodedImage* const image = slots_[i]; image != &unreadable_ && image != &whole_) delete image;
 }
 
 std::string DecodedImages::describe() const { return detail::concatenate(count(), " image files in ", name_); }
@@ -103,8 +129,9 @@ void DecodedImages::keep(Index i, const DecodedImage& image) const {
 
 void DecodedImages::note_unreadable(Index i, const std::string& problem) const {
   const std::lock_guard lock(problems_mutex_);
-  const DecodedImage* expected = nullptr;
-  if (!slots_[static_cast<std::size_t>(i)].compare_exchange_strong(expected, &unreadable_)) return;
+  Slot& slot = slots_[static_cast<std::size_t>(i)];
+  const DecodedImage* known = slot;
+  if ((known != nullptr && known != &whole_) || !slot.compare_exchange_strong(known, &unreadable_)) return;
   ++unreadable_count_;
   problems_.push_back(
       detail::concatenate(problem, "; it is left out, ", unreadable_count_, " of ", count(), " so far"));

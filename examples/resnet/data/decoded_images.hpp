@@ -43,7 +43,7 @@ class DecodedImages final : public ImageSource {
 
  private:
   class Reader;
-  /// What is known of an image: null nothing, &unreadable_, or its pixels.
+  /// What is known of an image: null nothing, &unreadable_, &whole_ that its file can be decoded, or its pixels.
   using Slot = std::atomic<const DecodedImage*>;
 
   void keep(Index i, const DecodedImage& image) const;
@@ -52,7 +52,7 @@ class DecodedImages final : public ImageSource {
   std::string name_;
   std::unique_ptr<const ImageFiles> files_;
   DiskOptions options_;
-  const DecodedImage unreadable_;
+  const DecodedImage unreadable_, whole_;
   std::unique_ptr<Slot[]> slots_;
   mutable std::atomic<std::size_t> cached_bytes_ = 0;
   mutable std::mutex problems_mutex_;

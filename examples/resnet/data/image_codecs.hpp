@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -22,6 +23,9 @@ class JpegDecoder {
   /// Fills `out` and returns the orientation.
   int decode(std::span<const std::uint8_t> file, const std::string& name, const DecodeLimits& limits,
              DecodedImage& out);
+  /// See ImageDecoder.
+  std::optional<JpegHeader> inspect(std::span<const std::uint8_t> file, const std::string& name,
+                                    const DecodeLimits& limits, bool whole);
 
  private:
   struct State;
@@ -32,8 +36,10 @@ class JpegDecoder {
 int decode_png(std::span<const std::uint8_t> file, const std::string& name, const DecodeLimits& limits,
                DecodedImage& out);
 
-/// Makes `out` height x width x 3, or throws FileError where that is beyond the limits or beyond `possible`, the most
-/// pixels that the file's bytes can hold: memory stays in proportion to the file, whatever its header says.
+/// Throws FileError where height x width is beyond the limits or beyond `possible`, the most pixels that the file's
+/// bytes can hold: memory stays in proportion to the file, whatever its header says.
+void check_size(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits);
+/// The same, then makes `out` height x width x 3.
 void make_room(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits,
                DecodedImage& out);
 

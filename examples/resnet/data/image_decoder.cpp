@@ -47,14 +47,24 @@ void ImageDecoder::decode(std::span<const std::uint8_t> file, const std::string&
   turn_upright(out, orientation, state_->scratch);
 }
 
-void make_room(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits,
-               DecodedImage& out) {
+std::optional<JpegHeader> ImageDecoder::inspect(std::span<const std::uint8_t> file, const std::string& name,
+                                                bool whole) {
+  if (!starts_with(file, jpeg_start)) return std::nullopt;
+  return state_->jpeg.inspect(file, name, state_->limits, whole);
+}
+
+void check_size(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits) {
   const auto refuse = [&](const std::string& reason) {
     throw FileError(name,
                     "it promises " + std::to_string(height) + " x " + std::to_string(width) + " pixels, " + reason);
   };
   if (height * width > limits.max_pixels) refuse("at most " + std::to_string(limits.max_pixels) + " are read");
   if (height * width > possible) refuse("and is too short to hold them");
+}
+
+void make_room(Index height, Index width, Index possible, const std::string& name, const DecodeLimits& limits,
+               DecodedImage& out) {
+  check_size(height, width, possible, name, limits);
   out.height = height;
   out.width = width;
   out.channels = 3;

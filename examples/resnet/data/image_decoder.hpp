@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@ struct DecodedImage {
   std::vector<std::uint8_t> pixels = {};
 
   [[nodiscard]] ImageView<std::uint8_t> view() const { return {pixels.data(), height, width, channels}; }
+};
+
+/// Height and width of the upright image.
+struct JpegHeader {
+  Index height, width;
+  int orientation;  ///< EXIF's, of the pixels in the file
 };
 
 struct DecodeLimits {
@@ -44,6 +51,13 @@ class ImageDecoder {
   /// that is empty, neither JPEG nor PNG, truncated, damaged (coefficients that Pillow would replace by grey are
   /// damage), or larger than the limits; `out` is then unspecified. O(pixels + bytes).
   void decode(std::span<const std::uint8_t> file, const std::string& name, DecodedImage& out);
+
+  /// What is needed to decode a JPEG file elsewhere; nothing for other files and for JPEGs that not every decoder
+  /// knows: of other colours than YCbCr, other depths than 8 bits, arithmetic codes, unusual sampling, or more than
+  /// 2^25 pixels. Throws what decode() throws; where `whole` is false the codes behind the header are not looked at.
+  /// O(bytes).
+  [[nodiscard]] std::optional<JpegHeader> inspect(std::span<const std::uint8_t> file, const std::string& name,
+                                                  bool whole);
 
  private:
   struct State;

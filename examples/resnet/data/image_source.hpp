@@ -12,6 +12,20 @@
 
 namespace swav::resnet {
 
+/// A JPEG file that nobody has decoded yet, but that can be: whole, and of what every decoder knows.
+struct JpegFile {
+  std::span<const std::uint8_t> bytes = {};
+  int orientation = 1;  ///< EXIF's, of the pixels in it
+};
+
+/// Pixels, or a JPEG file of them, whose upright height and width the view then has, and no data.
+struct ReadImage {
+  ImageView<std::uint8_t> image = {};
+  JpegFile jpeg = {};
+
+  [[nodiscard]] bool is_readable() const { return image.data != nullptr || !jpeg.bytes.empty(); }
+};
+
 /// What one thread reads images with; it may hold working memory.
 class ImageReader {
  public:
@@ -20,6 +34,9 @@ class ImageReader {
   /// The pixels of image `i`, valid until the next call. Their data is null when the image cannot be read, which
   /// ImageSource::take_problems() then tells of. Throws FileError when too many cannot.
   [[nodiscard]] virtual ImageView<std::uint8_t> read(Index i) = 0;
+  /// The same for who decodes JPEG files by other means: those that can be are handed out as they are. Which images
+  /// cannot be read is the same.
+  [[nodiscard]] virtual ReadImage read_file(Index i) { return {.image = read(i)}; }
 };
 
 class ImageSource {

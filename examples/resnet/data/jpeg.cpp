@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 // This needs <cstdio> before it.
@@ -19,6 +20,9 @@
 
 namespace swav::resnet {
 namespace {
+
+/// Larger images are not decoded elsewhere: their coefficients, which are looked at here, take much memory.
+constexpr Index most_inspected_pixels = Index{1} << 25;
 
 /// A file of more is made to keep its reader busy: an ordinary progressive one has ten.
 constexpr int most_scans = 500;
@@ -110,12 +114,45 @@ bool read_rows(jpeg_decompress_struct& info, ErrorManager& errors, std::uint8_t*
   return true;
 }
 
+/// Takes all codes apart, as decoding does, without making pixels of them.
+bool read_codes(jpeg_decompress_struct& info, ErrorManager& errors) {
+  if (setjmp(errors.escape) != 0) return false;
+  jpeg_read_coefficients(&info);
+  jpeg_finish_decompress(&info);
+  return true;
+}
+
+/// Huffman codes spend a bit on each block of 64 pixels at least; arithmetic ones may spend less.
+Index possible_pixels(const jpeg_decompress_struct& info, std::size_t bytes, const DecodeLimits& limits) {
+  return info.arith_code ? limits.max_pixels : 64 * 8 * static_cast<Index>(bytes);
+}
+
+bool is_plain(const jpeg_decompress_struct& info) {
+  if (info.jpeg_color_space != JCS_YCbCr || info.num_components != 3 || info.data_precision != 8 || info.arith_code)
+    return false;
+  const jpeg_component_info* const part = info.comp_info;
+  for (int chroma = 1; chroma < 3; ++chroma)
+    if (part[chroma].h_samp_factor != 1 || part[chroma].v_samp_factor != 1) return false;
+  const int across = part[0].h_samp_factor, down = part[0].v_samp_factor;
+  return (across == 1 || across == 2 || across == 4) && (down == 1 || down == 2);
+}
+
 int stored_orientation(const jpeg_decompress_struct& info) {
   constexpr char prefix[] = {'E', 'x', 'i', 'f', 0, 0};
   for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next)
     if (marker->data_length > sizeof prefix && std::memcmp(marker->data, prefix, sizeof prefix) == 0)
       return exif_orientation({marker->data + sizeof prefix, marker->data_length - sizeof prefix});
   return 1;
+}
+
+/// However a file ends, libjpeg is ready for the next.
+struct Rewind {
+  jpeg_decompress_struct& info;
+  ~Rewind() { jpeg_abort_decompress(&info); }
+};
+
+void check(bool done, const std::string& name, const ErrorManager& errors) {
+  if (!done) throw FileError(name, std::string("damaged: ") + errors.message);
 }
 
 }  // namespace
@@ -139,22 +176,29 @@ int JpegDecoder::decode(std::span<const std::uint8_t> file, const std::string& n
                         DecodedImage& out) {
   jpeg_decompress_struct& info = state_->info;
   ErrorManager& errors = state_->errors;
-  // However a file ends, libjpeg is ready for the next.
-  const struct Rewind {
-    jpeg_decompress_struct& info;
-    ~Rewind() { jpeg_abort_decompress(&info); }
-  } rewind{info};
-  const auto check = [&](bool done) {
-    if (!done) throw FileError(name, std::string("damaged: ") + errors.message);
-  };
-  check(read_header(info, errors, file.data(), file.size()));
-  // Huffman codes spend a bit on each block of 64 pixels at least; arithmetic ones may spend less.
-  const Index possible = info.arith_code ? limits.max_pixels : 64 * 8 * static_cast<Index>(file.size());
-  make_room(static_cast<Index>(info.image_height), static_cast<Index>(info.image_width), possible, name, limits, out);
+  const Rewind rewind{info};
+  check(read_header(info, errors, file.data(), file.size()), name, errors);
+  make_room(static_cast<Index>(info.image_height), static_cast<Index>(info.image_width),
+            possible_pixels(info, file.size(), limits), name, limits, out);
   const int orientation = stored_orientation(info);
   if (info.out_color_space == JCS_CMYK) state_->cmyk_row.resize(static_cast<std::size_t>(out.width) * 4);
-  check(read_rows(info, errors, out.pixels.data(), state_->cmyk_row.data()));
+  check(read_rows(info, errors, out.pixels.data(), state_->cmyk_row.data()), name, errors);
   return orientation;
+}
+
+std::optional<JpegHeader> JpegDecoder::inspect(std::span<const std::uint8_t> file, const std::string& name,
+                                               const DecodeLimits& limits, bool whole) {
+  jpeg_decompress_struct& info = state_->info;
+  ErrorManager& errors = state_->errors;
+  const Rewind rewind{info};
+  check(read_header(info, errors, file.data(), file.size()), name, errors);
+  JpegHeader header{static_cast<Index>(info.image_height), static_cast<Index>(info.image_width),
+                    stored_orientation(info)};
+  check_size(header.height, header.width, possible_pixels(info, file.size(), limits), name, limits);
+  if (!is_plain(info) || header.height * header.width > most_inspected_pixels) return std::nullopt;
+  if (whole) check(read_codes(info, errors), name, errors);
+  if (header.orientation >= 5) std::swap(header.height, header.width);
+  return header;
 }
 
 }  // namespace swav::resnet

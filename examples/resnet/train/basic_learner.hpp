@@ -114,7 +114,7 @@ BasicLearner<Training>::BasicLearner(const LearnerPlan& plan)
       device_(Training::device(options_)),
       network_(plan.architecture, source_.groups(), plan.precision, options_.seed, Gradients::computed, ranks_,
                Training::processor),
-      loader_(source_, network_),
+      loader_(source_, network_, options_.decode == "gpu"),
       bank_(head_prototypes(options_), options_.embedding, options_.seed, device_),
       loss_({.temperature = options_.temperature,
              .crops_for_assign = options_.crops_for_assign,

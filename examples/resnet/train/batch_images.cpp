@@ -37,10 +37,12 @@ BatchImages::Item BatchImages::read(Index step, Index b, std::size_t reader) {
   const Index epoch = step / per_epoch_;
   const std::vector<Index>& order = order_of(epoch);
   const auto position = static_cast<std::size_t>(step % per_epoch_ * options_.batch_size + options_.first + b);
-  ImageView<std::uint8_t> image;
-  for (std::size_t ahead = 0; image.data == nullptr && ahead < order.size(); ++ahead)
-    image = readers_[reader]->read(order[(position + ahead) % order.size()]);
-  if (image.data == nullptr) throw FileError(images_.describe(), "none of them can be read");
+  ReadImage image;
+  for (std::size_t ahead = 0; !image.is_readable() && ahead < order.size(); ++ahead) {
+    const Index i = order[(position + ahead) % order.size()];
+    image = options_.files ? readers_[reader]->read_file(i) : ReadImage{.image = readers_[reader]->read(i)};
+  }
+  if (!image.is_readable()) throw FileError(images_.describe(), "none of them can be read");
   return {image, {options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(order[position])}};
 }
 

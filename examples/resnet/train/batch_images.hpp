@@ -20,6 +20,7 @@ struct BatchOptions {
   std::uint64_t seed = 0;
   Index multiple = 1;  ///< An epoch's batches are a multiple of this: those of a step.
   int workers = 0;     ///< Threads that work ahead; 0: the step's own threads work, when asked.
+  bool files = false;  ///< JPEG files are not decoded where others can: ImageReader::read_file.
 };
 
 class BatchImages {
@@ -28,7 +29,7 @@ class BatchImages {
   static constexpr std::size_t slots = 3;
 
   struct Item {
-    ImageView<std::uint8_t> image;  ///< valid until the same reader reads again
+    ReadImage image;  ///< valid until the same reader reads again
     CropKey key;
   };
 

@@ -40,7 +40,8 @@ struct BatchSource::Implementation {
                                .count = share,
                                .seed = options.seed,
                                .multiple = options.accumulate,
-                               .workers = resolve_workers(options, all_images)};
+                               .workers = resolve_workers(options, all_images),
+                               .files = options.decode == "gpu"};
     if (options.device == "cpu")
       rendered.emplace(all_images, crops, groups, of_rank);
     else

@@ -61,7 +61,8 @@ void Batches::start_workers(Index step) {
 }
 
 void Batches::render(Index step, Index b, std::size_t reader, const GroupInputs& inputs) {
-  const auto [image, key] = images_.read(step, b, reader);
+  const auto [read, key] = images_.read(step, b, reader);
+  const ImageView<std::uint8_t>& image = read.image;
   std::array<float*, most_views> outputs;
   std::size_t view = 0;
   for (std::size_t g = 0; g < groups_.size(); ++g) {

@@ -43,7 +43,7 @@ struct CpuTraining {
   /// Crops of the source's own.
   class Loader {
    public:
-    Loader(BatchSource& source, Network&) : source_(source) {}
+    Loader(BatchSource& source, Network&, bool) : source_(source) {}
     void load(Index batch, std::span<void* const> inputs) {
       planes_.clear();
       for (void* const input : inputs) planes_.push_back(static_cast<float*>(input));

@@ -17,10 +17,10 @@ const DecodedBatch& DecodedBatches::load(Index step) {
     Slot& slot = slots_[0];
     for (Index b = 0; b < images_.count(); ++b) {
       const auto [image, key] = images_.read(step, b, 0);
-      in_place_[static_cast<std::size_t>(b)] = image;
+      in_place_[static_cast<std::size_t>(b)] = image.image;
       slot.keys[static_cast<std::size_t>(b)] = key;
     }
-    batch_ = {in_place_, slot.keys, images_.source().storage()};
+    batch_ = {in_place_, {}, slot.keys, images_.source().storage()};
   } else if (images_.workers() == 0) {
     slots_[0].packed->clear();
     for_each_image(images_.count(), [&](Index b, std::size_t thread) { prepare(slots_[0], step, b, thread); });
@@ -56,7 +56,7 @@ void DecodedBatches::prepare(Slot& slot, Index step, Index b, std::size_t reader
 // By the caller's thread alone, which has the slot.
 void DecodedBatches::give(Slot& slot) {
   slot.packed->gather(allocate_);
-  batch_ = {slot.packed->images(), slot.keys, slot.packed->memory()};
+  batch_ = {slot.packed->images(), slot.packed->jpegs(), slot.keys, slot.packed->memory()};
 }
 
 }  // namespace swav::resnet

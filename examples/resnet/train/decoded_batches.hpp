@@ -1,5 +1,5 @@
 // Batches for a GPU, which renders their crops itself. In: a data set, memory that the GPU copies from. Out: a batch's
-// images in one piece of it, decoded ahead, and the keys of their crops.
+// images in one piece of it, decoded ahead or as JPEG files, and the keys of their crops.
 #pragma once
 
 #include <array>
@@ -18,9 +18,10 @@
 namespace swav::resnet {
 
 struct DecodedBatch {
-  std::span<const ImageView<std::uint8_t>> images;  ///< of any size each
+  std::span<const ImageView<std::uint8_t>> images;  ///< of any size each; without data where there is a file:
+  std::span<const JpegFile> jpegs;                  ///< an image each, or none at all
   std::span<const CropKey> keys;
-  std::span<const std::uint8_t> memory;  ///< the piece that all the images lie in
+  std::span<const std::uint8_t> memory;  ///< the piece that all images and files lie in
 };
 
 class DecodedBatches {

@@ -123,6 +123,10 @@ void validate(const TrainOptions& o) {
   at_least("--weight-decay", o.weight_decay, 0.0);
   at_least("--threads", o.threads, 0);
   detail::require(o.threads <= 1024, "--threads: ", o.threads, " found, 1024 or less wanted");
+  detail::require(o.decode == "cpu" || o.device == "cuda", "--decode: gpu found with --device ", o.device,
+                  ", cuda wanted");
+  detail::require(o.decode == "cpu" || o.data == "imagefolder", "--decode: gpu found with --data ", o.data,
+                  ", imagefolder wanted: other data sets have no JPEG files");
   at_least("--time-budget", o.time_budget, 0.0);
   at_least("--max-steps", o.max_steps, 0);
   at_least("--checkpoint-interval", o.checkpoint_interval, 0);

@@ -73,6 +73,7 @@ struct TrainOptions {
   double momentum = 0.9;
   double weight_decay = 1e-4;
   std::string device = "cpu";
+  std::string decode = "cpu";
   bool tune = false;
   std::string precision = "auto";
   std::uint64_t seed = 0;
@@ -202,6 +203,13 @@ void visit_options(Options& o, Visit&& visit) {
 
   visit(OptionInfo{"Run", "--device", "What trains: the CPU, or a GPU (a build with CUDA)", true, {"cpu", "cuda"}},
         o.device);
+  visit(OptionInfo{"Run",
+                   "--decode",
+                   "What decodes JPEG files for a GPU: the workers, or the GPU (a build with nvJPEG), whose pixels may "
+                   "differ a little",
+                   true,
+                   {"cpu", "gpu"}},
+        o.decode);
   visit(
       OptionInfo{"Run", "--tune",
                  "On a GPU, time cuDNN's algorithms at the start and take the fastest; runs then repeat up to rounding",

@@ -10,32 +10,36 @@ namespace {
 
 constexpr std::size_t alignment = 16;
 
-std::size_t bytes_of(const ImageView<std::uint8_t>& image) {
-  return static_cast<std::size_t>(image.stride() * image.height);
+std::span<const std::uint8_t> bytes_of(const ReadImage& read) {
+  if (!read.jpeg.bytes.empty()) return read.jpeg.bytes;
+  return {read.image.data, static_cast<std::size_t>(read.image.stride() * read.image.height)};
 }
 
 }  // namespace
 
 PackedImages::PackedImages(Index count)
     : images_(static_cast<std::size_t>(count)),
+      jpegs_(static_cast<std::size_t>(count)),
       offsets_(static_cast<std::size_t>(count)),
       beyond_(static_cast<std::size_t>(count)) {}
 
 void PackedImages::clear() {
   used_ = 0;
   std::ranges::fill(images_, ImageView<std::uint8_t>());
+  std::ranges::fill(jpegs_, JpegFile());
 }
 
-void PackedImages::put(Index at, const ImageView<std::uint8_t>& image) {
+void PackedImages::put(Index at, const ReadImage& image) {
   const auto i = static_cast<std::size_t>(at);
-  const std::size_t bytes = bytes_of(image);
-  images_[i] = image;
-  offsets_[i] = used_.fetch_add((bytes + alignment - 1) / alignment * alignment);
-  if (offsets_[i] + bytes <= capacity_) {
+  const std::span<const std::uint8_t> bytes = bytes_of(image);
+  images_[i] = image.image;
+  jpegs_[i] = image.jpeg;
+  offsets_[i] = used_.fetch_add((bytes.size() + alignment - 1) / alignment * alignment);
+  if (offsets_[i] + bytes.size() <= capacity_) {
     beyond_[i].clear();  // a batch that nobody took may have left one
-    std::memcpy(memory_.get() + offsets_[i], image.data, bytes);
+    std::memcpy(memory_.get() + offsets_[i], bytes.data(), bytes.size());
   } else {
-    beyond_[i].assign(image.data, image.data + bytes);
+    beyond_[i].assign(bytes.begin(), bytes.end());
   }
 }
 
@@ -49,11 +53,15 @@ void PackedImages::gather(const HostAllocator& allocate) {
     capacity_ = capacity;
   }
   for (std::size_t i = 0; i < images_.size(); ++i) {
-    if (images_[i].data == nullptr) continue;
-    std::uint8_t* const pixels = memory_.get() + offsets_[i];
-    std::ranges::copy(beyond_[i], pixels);
+    const bool is_file = !jpegs_[i].bytes.empty();
+    if (images_[i].data == nullptr && !is_file) continue;
+    std::uint8_t* const bytes = memory_.get() + offsets_[i];
+    std::ranges::copy(beyond_[i], bytes);
     std::vector<std::uint8_t>().swap(beyond_[i]);
-    images_[i].data = pixels;
+    if (is_file)
+      jpegs_[i].bytes = {bytes, jpegs_[i].bytes.size()};
+    else
+      images_[i].data = bytes;
   }
 }
 

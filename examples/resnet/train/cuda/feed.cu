@@ -20,7 +20,7 @@ class CudaFeed final : public ImageFeed {
   void put(Index at, const ImageView<std::uint8_t>& image, const CropPlan& plan) override {
     swav::detail::check_image(image);
     swav::detail::check_plan(plan, image.height, image.width);
-    packed_.put(at, image);
+    packed_.put(at, {.image = image});
     CropPlan& own = plans_[static_cast<std::size_t>(at)];
     own = plan;
     own.layout = PixelLayout::interleaved;

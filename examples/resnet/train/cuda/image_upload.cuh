@@ -33,16 +33,31 @@ class ImageUpload {
   /// Returns once the host may write where the last batch lay.
   void wait() const { swav::detail::check_cuda(cudaEventSynchronize(copied_.get()), "cudaEventSynchronize"); }
 
-  /// Where what is enqueued next on the trainer's stream finds the batch, until release().
-  [[nodiscard]] const std::uint8_t* upload(std::span<const std::uint8_t> batch) {
-    using swav::detail::check_cuda;
+  /// A place for the next batch, which work of bringer() may fill from now on.
+  [[nodiscard]] std::uint8_t* begin(Index bytes) {
     Place& place = places_[turn_];
-    std::uint8_t* const to = place.pixels.reserve_ahead(static_cast<Index>(batch.size()));
-    check_cuda(cudaStreamWaitEvent(copies_.get(), place.used.get(), 0), "cudaStreamWaitEvent");
-    check_cuda(cudaMemcpyAsync(to, batch.data(), batch.size(), cudaMemcpyHostToDevice, copies_.get()),
-               "cudaMemcpyAsync");
+    std::uint8_t* const to = place.pixels.reserve_ahead(bytes);
+    swav::detail::check_cuda(cudaStreamWaitEvent(copies_.get(), place.used.get(), 0), "cudaStreamWaitEvent");
+    return to;
+  }
+  /// Enqueues a copy there.
+  void copy(std::span<const std::uint8_t> from, std::uint8_t* to) const {
+    swav::detail::check_cuda(cudaMemcpyAsync(to, from.data(), from.size(), cudaMemcpyHostToDevice, copies_.get()),
+                             "cudaMemcpyAsync");
+  }
+  /// For what else may bring pixels.
+  [[nodiscard]] const CudaDevice& bringer() const { return bringer_; }
+  /// What is enqueued next on the trainer's stream finds all of the batch, until release().
+  void finish() const {
+    using swav::detail::check_cuda;
     check_cuda(cudaEventRecord(copied_.get(), copies_.get()), "cudaEventRecord");
     check_cuda(cudaStreamWaitEvent(device_.stream(), copied_.get(), 0), "cudaStreamWaitEvent");
+  }
+  /// A batch that is copied as it is.
+  [[nodiscard]] const std::uint8_t* upload(std::span<const std::uint8_t> batch) {
+    std::uint8_t* const to = begin(static_cast<Index>(batch.size()));
+    copy(batch, to);
+    finish();
     return to;
   }
 
@@ -71,6 +86,7 @@ class ImageUpload {
   CudaDevice device_ = trainer_device();
   Event copied_ = make_event();
   Stream copies_ = make_stream();
+  CudaDevice bringer_{copies_.get()};
   Place places_[2];
   int turn_ = 0;
 };
