@@ -2,7 +2,7 @@
 // PROTOTYPES SCALAR", "loss VIEWS SAMPLES PROTOTYPES DIMENSION SCALAR", "larc SCALAR" (a step over ResNet-50's
 // parameters, SCALAR that of the gradients), "crops IMAGES SCALAR" (2x224 + 6x96 of images of 400 x 500 bytes), "knn
 // TEST TRAIN DIMENSION float". Out: a line of JSON: milliseconds a call, median and least, and the memory beyond inputs
-// and results.
+// and results, cuBLAS's own 32 MiB aside for the loss: PyTorch's are not in its figure either.
 //
 // A call of codes, loss or larc is captured once for each of several sets of inputs, which are gone through in turn, so
 // that no call finds its own in the cache; a repetition is one round, timed by events, after half a second in which the
@@ -131,6 +131,7 @@ void bench_loss(const std::string& name, cudaStream_t stream, Index views, Index
   swav::SwappedPredictionStep<T, CudaDevice> step;
   step.grad_embeddings = CudaMatrix<T>(views * samples, dimension);
   step.grad_prototypes = CudaMatrix<T>(prototypes, dimension);
+  (void)device.cublas();
   const std::size_t before = free_bytes();
   loss.step_into(z[0], bank, views, step);
   device.synchronize();

@@ -115,7 +115,8 @@ class LossWork<Scalar, CudaDevice, Group> {
     const MatrixView<A> softmax_gradient(softmax_gradient_.reserve(gradients ? rows * d : 0), rows, d);
     const MatrixView<P> others(other_views_.reserve(gradients ? targets.size() : 0), targets.rows, d);
     if (gradients)
-      launch(device_, warp_row_blocks(others.rows), row_block_threads, sum_other_views<P>, call, z.unit, others);
+      launch(device_, warp_row_blocks(others.rows), row_block_threads,
+             d % 4 == 0 ? sum_other_views<4, P> : sum_other_views<1, P>, call, z.unit, others);
 
     const A weight = call.pair_weight * call.inverse_temperature;
     for (std::size_t head = 0; head < bank.head_prototypes().size(); ++head) {
@@ -153,8 +154,10 @@ class LossWork<Scalar, CudaDevice, Group> {
     double* const values = values_.reserve(z.unit.rows);
     share_faults(statistics.used, c.unit.rows, call);
     if (gradients) group_.sum(prototype_sums_.data(), c.unit.size());
-    launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish_rows<Scalar, P>, call, z.unit, z.norms,
-           targets_.data(), softmax_gradient_.data(), predictions_.row_sums(), predictions_.log_sums(), grad_z, values);
+    // Rows of the matrices of 16 bits, of A and the step's begin at packs of four if they have whole ones.
+    const auto finish = z.unit.cols % 4 == 0 ? finish_rows<4, Scalar, P> : finish_rows<1, Scalar, P>;
+    launch(device_, warp_row_blocks(z.unit.rows), row_block_threads, finish, call, z.unit, z.norms, targets_.data(),
+           softmax_gradient_.data(), predictions_.row_sums(), predictions_.log_sums(), grad_z, values);
     if (gradients)
       launch(device_, warp_row_blocks(c.unit.rows), row_block_threads, finish_prototypes<Scalar, P>, c.unit, c.norms,
              prototype_sums_.data(), MatrixView<Scalar>(step.grad_prototypes), device_.faults());

@@ -68,50 +68,83 @@ __global__ void __launch_bounds__(most_row_threads)
   }
 }
 
-/// sums_i,b = sum of z_v,b over the views v other than the i-th assigned one.
-template <class Product>
+/// sums_i,b = sum of z_v,b over the views v other than the i-th assigned one. A lane has `Width` adjacent entries at a
+/// time, of memory that begins at multiples of as many.
+template <int Width, class Product>
 __global__ void __launch_bounds__(row_block_threads)
     sum_other_views(LossCall<Accumulator<Product>> call, MatrixView<const Product> z, MatrixView<Product> sums) {
   using A = Accumulator<Product>;
+  using Entries = Pack<Product, Width>;
   const Index r = warp_row();
   if (r >= sums.rows) return;
   const Index sample = r % call.samples, assigned = call.assigned[r / call.samples];
-  for (Index d = warp_lane(); d < sums.cols; d += warp_threads) {
-    A sum = 0;
-    for (Index v = 0; v < call.views; ++v)
-      if (v != assigned) sum += static_cast<A>(z(v * call.samples + sample, d));
-    sums(r, d) = static_cast<Product>(sum);
+  for (Index d = Width * warp_lane(); d < sums.cols; d += Width * warp_threads) {
+    Pack<A, Width> sum{};
+#pragma unroll 4
+    for (Index v = 0; v < call.views; ++v) {
+      const Entries of_view = *reinterpret_cast<const Entries*>(z.row(v * call.samples + sample) + d);
+      for (int w = 0; w < Width; ++w) sum.entries[w] += v != assigned ? static_cast<A>(of_view.entries[w]) : A(0);
+    }
+    Entries rounded;
+    for (int w = 0; w < Width; ++w) rounded.entries[w] = static_cast<Product>(sum.entries[w]);
+    *reinterpret_cast<Entries*>(sums.row(r) + d) = rounded;
   }
 }
 
 /// With t_r the sum of the rows q_i,b C over the codes that row r predicts: values_r = n_v logsumexp_r - t_r . z_r/tau,
 /// and, where there are gradients, those with respect to the embeddings as they were handed in. `row_sums`: what the
-/// softmax's gradient is yet to be divided by, before it is weighed; null where it is complete.
-template <class Scalar, class Product>
+/// softmax's gradient is yet to be divided by, before it is weighed; null where it is complete. A lane has `Width`
+/// adjacent entries at a time, of memory that begins at multiples of as many.
+template <int Width, class Scalar, class Product>
 __global__ void __launch_bounds__(row_block_threads)
     finish_rows(LossCall<Accumulator<Product>> call, MatrixView<const Product> z, const Accumulator<Product>* norms,
                 const Accumulator<Product>* targets, const Accumulator<Product>* softmax_gradient,
                 const Accumulator<Product>* row_sums, const double* log_sums, MatrixView<Scalar> gradient,
                 double* values) {
   using A = Accumulator<Product>;
+  using Entries = Pack<A, Width>;
   const Index r = warp_row();
   if (r >= z.rows) return;
   const Index view = r / call.samples, sample = r % call.samples, cols = z.cols;
-  const auto target = [&](Index d) {
-    A sum = 0;
-    for (int i = 0; i < call.assigned_count; ++i)
-      if (call.assigned[i] != view) sum += targets[(i * call.samples + sample) * cols + d];
-    return sum;
+  const A scale = call.pair_weight * call.inverse_temperature;
+  const A factor = row_sums == nullptr ? A(1) : scale * static_cast<A>(call.predictions(view)) / row_sums[r];
+  /// body(first entry, targets, softmax's gradient so far, embedding).
+  const auto for_entries = [&](auto body) {
+    for (Index d = Width * warp_lane(); d < cols; d += Width * warp_threads) {
+      const auto unit = *reinterpret_cast<const Pack<Product, Width>*>(z.row(r) + d);
+      Entries target{}, of_softmax{};
+      if (gradient.data != nullptr) of_softmax = *reinterpret_cast<const Entries*>(softmax_gradient + r * cols + d);
+      for (int i = 0; i < call.assigned_count; ++i) {
+        if (call.assigned[i] == view) continue;
+        const auto more = *reinterpret_cast<const Entries*>(targets + (i * call.samples + sample) * cols + d);
+        for (int w = 0; w < Width; ++w) target.entries[w] += more.entries[w];
+      }
+      body(d, target, of_softmax, unit);
+    }
   };
-  const A agreement = sum_of_row<A>(cols, [&](Index d) { return target(d) * static_cast<A>(z(r, d)); });
+  A agreement = 0, along = 0;  // of the targets, and of the softmax's gradient, with the embedding
+  for_entries([&](Index, const Entries& target, const Entries& of_softmax, const Pack<Product, Width>& unit) {
+    for (int w = 0; w < Width; ++w) {
+      agreement += target.entries[w] * static_cast<A>(unit.entries[w]);
+      along += of_softmax.entries[w] * static_cast<A>(unit.entries[w]);
+    }
+  });
+  agreement = reduce_warp(agreement, CudaAdd());
+  along = reduce_warp(along, CudaAdd());
   if (warp_lane() == 0)
     values[r] = static_cast<double>(call.predictions(view)) * log_sums[r] -
                 static_cast<double>(agreement) * static_cast<double>(call.inverse_temperature);
   if (gradient.data == nullptr || *call.faults != 0) return;
-  const A scale = call.pair_weight * call.inverse_temperature;
-  const A factor = row_sums == nullptr ? A(1) : scale * static_cast<A>(call.predictions(view)) / row_sums[r];
-  store_row_gradient(gradient.row(r), z.row(r), cols, norms == nullptr ? nullptr : norms + r,
-                     [&](Index d) { return factor * softmax_gradient[r * cols + d] - scale * target(d); });
+  along = norms == nullptr ? A(0) : factor * along - scale * agreement;
+  const A reciprocal = norms == nullptr ? A(1) : norms[r] > A(0) ? A(1) / norms[r] : A(0);
+  for_entries([&](Index d, const Entries& target, const Entries& of_softmax, const Pack<Product, Width>& unit) {
+    Pack<Scalar, Width> out;
+    for (int w = 0; w < Width; ++w) {
+      const A g = factor * of_softmax.entries[w] - scale * target.entries[w];
+      out.entries[w] = static_cast<Scalar>((g - along * static_cast<A>(unit.entries[w])) * reciprocal);
+    }
+    *reinterpret_cast<Pack<Scalar, Width>*>(gradient.row(r) + d) = out;
+  });
 }
 
 /// The prototypes' gradient as it is handed out.
@@ -135,10 +168,21 @@ __global__ void __launch_bounds__(most_row_threads)
   __shared__ BlockScratch<double, 3> scratch;
   int turn = 0;
   double sums[3] = {0, 0, 0};
-#pragma unroll 16  // loads that are waited for together: the block is alone
-  for (Index r = threadIdx.x; r < rows; r += blockDim.x) sums[0] += values[r];
-#pragma unroll 16
-  for (Index r = threadIdx.x; r < codes; r += blockDim.x) sums[1] += entropies[r];
+  const auto add_up = [](const double* numbers, Index count, double& sum) {
+    constexpr int loads = 16;  // under way at once: the block is alone
+    for (Index first = threadIdx.x; first < count; first += loads * blockDim.x) {
+      double parts[loads];
+#pragma unroll
+      for (int i = 0; i < loads; ++i) {
+        const Index at = first + static_cast<Index>(i) * blockDim.x;
+        parts[i] = at < count ? numbers[at] : 0.0;
+      }
+#pragma unroll
+      for (int i = 0; i < loads; ++i) sum += parts[i];
+    }
+  };
+  add_up(values, rows, sums[0]);
+  add_up(entropies, codes, sums[1]);
   for (Index k = threadIdx.x; k < prototypes; k += blockDim.x) sums[2] += used[k];
   reduce_block(sums, CudaAdd(), scratch, turn);
   if (threadIdx.x != 0 || *faults != 0) return;
