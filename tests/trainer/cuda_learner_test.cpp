@@ -65,8 +65,8 @@ void check_crops(const TrainOptions& options, const ImageSource& images) {
   CHECK(gpu.gpu_bytes() > gpu.network().activation_bytes());
   for (int step = 0; step < 3; ++step) {  // the third reuses the memory of the first
     CAPTURE(step);
-    (void)cpu.step();
-    (void)gpu.step();
+    const StepMetrics wanted_metrics = cpu.step(), found_metrics = gpu.step();
+    if (o.precision == "float32") CHECK(found_metrics.loss == doctest::Approx(wanted_metrics.loss).epsilon(1e-4));
     for (std::size_t group = 0; group < 2; ++group) {
       const std::span<const float> wanted = cpu.network().input(group);
       const std::vector<float> found =
@@ -139,6 +139,14 @@ TEST_CASE("a GPU renders the crops that the CPU does, of a data set in memory an
     write_bytes(folder / "a" / small_file_name(3), bytes_of("no image"));
     o.workers = o.precision == "float32" ? 0 : 2;
     check_crops(o, *load_image_folder(folder.path(), {.max_bad_share = 1}).training);
+    if (o.precision != "float32") continue;
+    // Several batches on their way to the GPU before anything waits for it.
+    TrainOptions several = o;
+    several.width = 16;  // with 8 the CPU takes its time
+    several.large_size = 8;
+    several.batch_size = 2;
+    several.accumulate = 4;
+    check_crops(several, *load_image_folder(folder.path(), {.max_bad_share = 1}).training);
   }
 #ifdef SWAV_CUDA_EMULATED
   // A data set that does not fit is copied batch by batch.

@@ -1,6 +1,8 @@
 // CUDA's runtime on the CPU, as much of it as the backend calls, so that its kernels run in tests where no GPU is. In:
 // the backend's headers, compiled by a host compiler with this folder on the include path. Out: the same calls with the
-// same meaning: memory is the host's, streams run at once, a graph records and replays.
+// same meaning: memory is the host's, streams run at once, a graph records and replays. Streams that wait for nobody by
+// themselves run late, when somebody waits for them; with SWAV_EMULATION_LATE=1 all that are created do, for code that
+// uses neither Thrust nor NCCL. Events, frees and the default stream are waited for as on a GPU.
 //
 // The threads of a block are fibers that change at barriers and shuffles (fibers.h). What it cannot show: races between
 // blocks, the memory model, speed. What it does: every index, every barrier, every order of work, under a sanitizer
@@ -18,6 +20,8 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -62,15 +66,37 @@ struct Graph {
 };
 struct Stream {
   std::shared_ptr<Graph> recording;
-  bool is_late = false;  // work waits until somebody waits for it: who forgets to, reads what was there before
+  bool is_late = false;     // work waits until somebody waits for it: who forgets to, reads what was there before
+  bool is_blocking = true;  // the default stream waits for it
   std::deque<Work> waiting;
   long submitted = 0, done = 0;
 };
 inline void run_until(Stream& stream, long number) {
-  for (; stream.done < number && !stream.waiting.empty(); ++stream.done) {
-    stream.waiting.front()();
+  while (stream.done < number && !stream.waiting.empty()) {
+    const Work work = std::move(stream.waiting.front());
     stream.waiting.pop_front();
+    work();  // which may wait for another stream, and that for what this one has done
+    ++stream.done;
   }
+}
+inline std::set<Stream*> streams;
+inline std::vector<std::unique_ptr<Stream>> ended_streams;  // whose events others may yet wait for
+inline std::mutex streams_lock;
+inline void run_all(bool blocking_alone) {
+  std::vector<Stream*> all;
+  {
+    const std::lock_guard lock(streams_lock);
+    for (Stream* const stream : streams)
+      if (stream->is_late && (stream->is_blocking || !blocking_alone)) all.push_back(stream);
+  }
+  for (Stream* const stream : all) run_until(*stream, stream->submitted);
+}
+inline bool all_are_late() {
+  static const bool late = [] {
+    const char* const asked = std::getenv("SWAV_EMULATION_LATE");
+    return asked != nullptr && std::string_view(asked) == "1";
+  }();
+  return late;
 }
 inline Stream default_stream;
 inline int captures = 0;                          // streams that record now, in which no memory can be had
@@ -79,9 +105,10 @@ inline int device = 0;                            // the one that is chosen
 inline long launches = 0;                         // kernels and copies, for tests
 inline std::size_t free_bytes = ~std::size_t{0};  // what one allocation may ask for
 
-inline cudaError_t submit(Stream* stream, Work work) {
+inline cudaError_t submit(Stream* stream, Work work, bool is_counted = true) {
   Stream& on = stream == nullptr ? default_stream : *stream;
-  ++launches;
+  if (is_counted) ++launches;
+  if (stream == nullptr) run_all(true);
   if (on.recording)
     on.recording->nodes.push_back(std::move(work));
   else if (on.is_late)
@@ -180,7 +207,10 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int devic
   properties->uuid.bytes[0] = static_cast<char>(device);
   return cudaSuccess;
 }
-inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaDeviceSynchronize() {
+  swav::emulation::run_all(false);
+  return cudaSuccess;
+}
 
 template <class T>
 cudaError_t cudaMalloc(T** pointer, std::size_t bytes) {
@@ -190,7 +220,10 @@ template <class T>
 cudaError_t cudaMallocHost(T** pointer, std::size_t bytes) {
   return swav::emulation::allocate(reinterpret_cast<void**>(pointer), bytes, false);
 }
+/// Waits for the GPU, as CUDA's does.
 inline cudaError_t cudaFree(void* pointer) {
+  if (pointer == nullptr) return cudaSuccess;
+  swav::emulation::run_all(false);
   {
     const std::lock_guard lock(swav::emulation::device_memory_lock);
     swav::emulation::device_memory.erase(static_cast<const char*>(pointer));
@@ -253,22 +286,35 @@ inline cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std
 inline cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   if (swav::emulation::devices == 0) return cudaErrorNoDevice;
   *stream = new swav::emulation::Stream;
+  (*stream)->is_late = swav::emulation::all_are_late();
+  const std::lock_guard lock(swav::emulation::streams_lock);
+  swav::emulation::streams.insert(*stream);
   return cudaSuccess;
 }
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 /// What no other stream waits for by itself: its work is done late.
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const cudaError_t error = cudaStreamCreate(stream);
-  if (error == cudaSuccess) (*stream)->is_late = flags == cudaStreamNonBlocking;
+  if (error != cudaSuccess || flags != cudaStreamNonBlocking) return error;
+  (*stream)->is_late = true;
+  (*stream)->is_blocking = false;
   return error;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  if (stream != nullptr) swav::emulation::run_until(*stream, stream->submitted);
-  delete stream;
+  if (stream == nullptr) return cudaSuccess;
+  swav::emulation::run_until(*stream, stream->submitted);
+  {
+    const std::lock_guard lock(swav::emulation::streams_lock);
+    swav::emulation::streams.erase(stream);
+    swav::emulation::ended_streams.emplace_back(stream);
+  }
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream != nullptr) swav::emulation::run_until(*stream, stream->submitted);
+  if (stream != nullptr)
+    swav::emulation::run_until(*stream, stream->submitted);
+  else
+    swav::emulation::run_all(true);
   return stream != nullptr && stream->recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
@@ -290,8 +336,10 @@ inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream != nullptr) swav::emulation::run_until(*event->stream, event->number);
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned = 0) {
-  return cudaEventSynchronize(event);
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned = 0) {
+  if (event->stream == nullptr) return cudaSuccess;
+  return swav::emulation::submit(
+      stream, [of = event->stream, number = event->number] { swav::emulation::run_until(*of, number); }, false);
 }
 inline cudaError_t cudaMemGetInfo(std::size_t* left, std::size_t* total) {
   const std::lock_guard lock(swav::emulation::device_memory_lock);
@@ -320,8 +368,8 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t
   *executable = new std::shared_ptr<swav::emulation::Graph>(*graph);
   return cudaSuccess;
 }
-inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
-  for (const auto& node : (*executable)->nodes) node();
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  for (const auto& node : (*executable)->nodes) swav::emulation::submit(stream, node, false);
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
