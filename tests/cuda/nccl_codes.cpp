@@ -115,6 +115,42 @@ void who_leaves_by_an_exception_waits_for_nobody(const MpiCommunicator& group) {
   check(ncclEmulatedAborts == before + 1, "a group is left without an abort", group);
 }
 
+void who_waits_for_a_process_that_is_gone_is_told(const MpiCommunicator& group) {
+  const CudaDevice device;
+  CudaMatrix<float> rows(2, 3);
+  swav::emulation::busy_queries = 3;
+  device.synchronize();
+  check(swav::emulation::busy_queries == 3, "a device without a group is asked for", group);
+  const NcclCommunicator nccl(device, group);
+  device.synchronize();
+  check(swav::emulation::busy_queries == 0, "the wait is not until the stream is done", group);
+
+  swav::emulation::busy_queries = 1'000'000'000;  // a reduction that never ends
+  ncclEmulatedAsyncError = ncclRemoteError;
+  const int before = ncclEmulatedAborts;
+  const auto failure = [](const auto& call) -> std::string {
+    try {
+      call();
+    } catch (const CudaError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string wanted = "NcclCommunicator: process " + std::to_string(group.rank()) + " of " +
+                             std::to_string(group.size()) +
+                             " found that another has ended or cannot be reached: remote process exited";
+  check(failure([&] { device.synchronize(); }) == wanted, "a wait without end", group);
+  check(ncclEmulatedAborts == before + 1, "a group that failed is not aborted", group);
+  check(failure([&] { nccl.sum(rows.data(), 6); }) == wanted, "a reduction by an aborted group", group);
+  device.synchronize();  // what was done before the abort can be looked at
+  {
+    const NcclCommunicator next(device, group);
+    check(failure([&] { next.sum(rows.data(), 6); }) == wanted, "a reduction by a group that has failed", group);
+  }
+  check(ncclEmulatedAborts == before + 2, "a group that failed is aborted once", group);
+  ncclEmulatedAsyncError = ncclSuccess;
+}
+
 void processes_meet_by_tcp(const MpiCommunicator& group) {
   const auto set = [](const char* name, const std::string& value) { setenv(name, value.c_str(), 1); };
   const CudaDevice device;
@@ -156,6 +192,7 @@ void run(const MpiCommunicator& group) {
   a_bad_score_in_one_process_is_a_fault_in_all(group);
   a_transport_is_that_of_all_rows(group);
   who_leaves_by_an_exception_waits_for_nobody(group);
+  who_waits_for_a_process_that_is_gone_is_told(group);
   processes_meet_by_tcp(group);
   loss_of_gpus(group);
 }

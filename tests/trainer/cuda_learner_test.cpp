@@ -29,6 +29,9 @@
 #include "train/run.hpp"
 #ifdef SWAV_CUDA_EMULATED
 #include "cudnn.h"
+#ifdef SWAV_MPIEXEC
+#include "nccl.h"
+#endif
 #endif
 
 using namespace swav;
@@ -329,5 +332,13 @@ TEST_CASE("ranks with a GPU each learn what one learner of whole batches does" *
     }
     CHECK(part.queue_rows() == whole.queue_rows());
   }
+#ifdef SWAV_CUDA_EMULATED
+  // The last: the group is aborted.
+  Learner part(on_gpu(small_options()), noisy, Normalization{}, ranks);
+  ncclEmulatedAsyncError = ncclRemoteError;
+  CHECK_THROWS_WITH_AS(part.step(), doctest::Contains("of 2 found that another has ended or cannot be reached"),
+                       std::exception);
+  CHECK(ncclEmulatedAborts == 1);
+#endif
 }
 #endif

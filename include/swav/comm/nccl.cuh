@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "swav/backend/cuda/device.cuh"
@@ -38,7 +39,9 @@ inline void check_nccl(ncclResult_t status, const char* call, ncclComm_t group =
 /// The processes of a group with a GPU each. Data in the GPU's memory is reduced on the stream of `device`, which must
 /// be that of the component that uses the group, and not waited for; data in the host's memory is copied there and
 /// back, and waited for. Copies share the group. Knows float, double and int. Each failure is a CudaError that names
-/// the call.
+/// the call. Where NCCL tells that another process has ended or cannot be reached, the group is aborted, and the next
+/// reduction, or the device's wait() or synchronize() that waits for one, throws. What NCCL does not notice by itself
+/// is left to who started the processes.
 class NcclCommunicator {
  public:
   /// This process alone, without NCCL.
@@ -54,7 +57,13 @@ class NcclCommunicator {
     share(id);
     ncclComm_t group = nullptr;
     detail::check_nccl(ncclCommInitRank(&group, size, id, rank), "ncclCommInitRank");
-    group_ = std::shared_ptr<State>(new State{group, rank, size, {}});
+    group_ = std::make_shared<State>(group, rank, size);
+    device_->watch([watched = std::weak_ptr<State>(group_)] {
+      const std::shared_ptr<State> state = watched.lock();
+      if (state == nullptr || state->group == nullptr) return false;
+      state->check();
+      return true;
+    });
   }
 
   /// Of the processes of another group, such as MpiCommunicator's.
@@ -91,11 +100,30 @@ class NcclCommunicator {
 
  private:
   struct State {
-    ncclComm_t group;
+    State(ncclComm_t joined, int own_rank, int processes) : group(joined), rank(own_rank), size(processes) {}
+    State(const State&) = delete;
+    /// NCCL's regular end waits for the other processes, which may wait for one that leaves by an exception.
+    ~State() {
+      if (group != nullptr) std::uncaught_exceptions() == 0 ? ncclCommDestroy(group) : ncclCommAbort(group);
+    }
+
+    /// Throws where reductions will not be done any more. NCCL only reads a flag for it.
+    void check() {
+      if (group != nullptr) {
+        ncclResult_t status = ncclSuccess;
+        detail::check_nccl(ncclCommGetAsyncError(group, &status), "ncclCommGetAsyncError", group);
+        if (status == ncclSuccess || status == ncclInProgress) return;
+        failure = ncclGetErrorString(status);
+        ncclCommAbort(std::exchange(group, nullptr));
+      }
+      throw CudaError(detail::concatenate("NcclCommunicator: process ", rank, " of ", size,
+                                          " found that another has ended or cannot be reached: ", failure));
+    }
+
+    ncclComm_t group;  // null once it is aborted
     int rank, size;
     CudaBuffer<char> staged;
-    /// NCCL's regular end waits for the other processes, which may wait for one that leaves by an exception.
-    ~State() { std::uncaught_exceptions() == 0 ? ncclCommDestroy(group) : ncclCommAbort(group); }
+    std::string failure;
   };
 
   template <class T>
@@ -117,6 +145,7 @@ class NcclCommunicator {
 
   template <class T>
   void enqueue(T* data, Index count, ncclRedOp_t operation) const {
+    group_->check();
     detail::check_nccl(ncclAllReduce(data, data, static_cast<std::size_t>(count), data_type<T>(), operation,
                                      group_->group, device_->stream()),
                        "ncclAllReduce", group_->group);

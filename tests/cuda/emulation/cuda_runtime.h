@@ -46,6 +46,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNotReady = 600,
   cudaErrorStreamCaptureUnsupported = 900
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
@@ -102,6 +103,7 @@ inline Stream default_stream;
 inline int captures = 0;                          // streams that record now, in which no memory can be had
 inline int devices = 1;                           // 0: as on a machine without a GPU
 inline int device = 0;                            // the one that is chosen
+inline long busy_queries = 0;                     // so many find a stream at work
 inline long launches = 0;                         // kernels and copies, for tests
 inline std::size_t free_bytes = ~std::size_t{0};  // what one allocation may ask for
 
@@ -316,6 +318,11 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   else
     swav::emulation::run_all(true);
   return stream != nullptr && stream->recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
+inline cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (swav::emulation::busy_queries > 0 && swav::emulation::busy_queries-- > 0) return cudaErrorNotReady;
+  return cudaStreamSynchronize(stream);
 }
 
 struct EmulatedEvent {

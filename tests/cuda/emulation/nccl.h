@@ -8,7 +8,7 @@
 
 #include "cuda_runtime.h"
 
-enum ncclResult_t { ncclSuccess = 0, ncclInvalidArgument = 4 };
+enum ncclResult_t { ncclSuccess = 0, ncclInvalidArgument = 4, ncclRemoteError = 6, ncclInProgress = 7 };
 enum ncclRedOp_t { ncclSum = 0, ncclMax = 2 };
 enum ncclDataType_t { ncclInt32 = 2, ncclFloat32 = 7, ncclFloat64 = 8 };
 struct ncclUniqueId {
@@ -20,7 +20,7 @@ struct ncclEmulatedGroup {
 using ncclComm_t = ncclEmulatedGroup*;
 
 inline const char* ncclGetErrorString(ncclResult_t status) {
-  return status == ncclSuccess ? "no error" : "invalid argument";
+  return status == ncclSuccess ? "no error" : status == ncclRemoteError ? "remote process exited" : "invalid argument";
 }
 inline const char* ncclGetLastError(ncclComm_t) { return ""; }
 inline ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
@@ -39,9 +39,16 @@ inline ncclResult_t ncclCommDestroy(ncclComm_t group) {
   delete group;
   return ncclSuccess;
 }
+inline ncclResult_t ncclEmulatedAsyncError = ncclSuccess;  // what NCCL has found beside its calls
+inline ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t* error) {
+  *error = ncclEmulatedAsyncError;
+  return ncclSuccess;
+}
 inline int ncclEmulatedAborts = 0;
+/// What is on streams ends by it.
 inline ncclResult_t ncclCommAbort(ncclComm_t group) {
   ++ncclEmulatedAborts;
+  swav::emulation::busy_queries = 0;
   return ncclCommDestroy(group);
 }
 inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count, ncclDataType_t type,

@@ -63,7 +63,7 @@ class State {
   void copy(float* to, const float* from, cudaMemcpyKind kind) const {
     using swav::detail::check_cuda;
     check_cuda(cudaMemcpyAsync(to, from, host_.size_bytes(), kind, device_.stream()), "cudaMemcpyAsync");
-    check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize");
+    device_.wait();
   }
 
   std::span<float> host_;
@@ -84,7 +84,7 @@ class HostRows {
     check_cuda(cudaMemcpyAsync(host_->values().data(), from->data(), count * sizeof(float), cudaMemcpyDeviceToHost,
                                program.device().stream()),
                "cudaMemcpyAsync");
-    check_cuda(cudaStreamSynchronize(program.device().stream()), "cudaStreamSynchronize");
+    program.device().wait();
     return {host_->values().data(), rows, cols};
   }
 

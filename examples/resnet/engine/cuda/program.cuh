@@ -27,7 +27,7 @@ class CudaProgram : public Program {
       throw CudaError(std::string(error.what()) + "; smaller batches (of more of them a step), images or width wanted");
     }
   }
-  void wait() override { swav::detail::check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize"); }
+  void wait() override { device_.wait(); }
   [[nodiscard]] bool waits() const override { return false; }
 
   CudaDevice device_;

@@ -4,12 +4,15 @@
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <typeindex>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include "swav/backend/cuda/error.cuh"
 #include "swav/backend/cuda/memory.cuh"
@@ -138,13 +141,28 @@ class CudaDevice {
     return r.cublas;
   }
 
+  /// Waits for the stream and for nothing else.
+  void wait() const {
+    Resources& r = *resources_;
+    if (r.watches.empty()) return detail::check_cuda(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+    cudaError_t status = cudaStreamQuery(r.stream);
+    for (; status == cudaErrorNotReady; status = cudaStreamQuery(r.stream)) {
+      for (auto look = r.watches.begin(); look != r.watches.end();) look = (*look)() ? look + 1 : r.watches.erase(look);
+      std::this_thread::yield();
+    }
+    detail::check_cuda(status, "cudaStreamQuery");
+  }
+  /// From now on `look` is called again and again while wait() or synchronize() waits, until it returns false. What it
+  /// throws ends the wait: for work that will never be done.
+  void watch(std::function<bool()> look) const { resources_->watches.push_back(std::move(look)); }
+
   /// Waits for the stream. Throws InvalidInput when a call since the last synchronize() met values that it could not
   /// work with, InvalidElsewhere when these were another process's of a group, CudaError when the GPU failed.
   void synchronize() const {
     Resources& r = *resources_;
     detail::check_cuda(cudaMemcpyAsync(r.seen, r.faults, sizeof(int), cudaMemcpyDeviceToHost, r.stream),
                        "cudaMemcpyAsync");
-    detail::check_cuda(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+    wait();
     if (*r.seen == 0) return;
     detail::check_cuda(cudaMemsetAsync(r.faults, 0, sizeof(int), r.stream), "cudaMemsetAsync");
     if (*r.seen == detail::bad_elsewhere)
@@ -193,6 +211,7 @@ class CudaDevice {
     cublasHandle_t cublas = nullptr;
     char* cublas_workspace = nullptr;
     std::map<std::type_index, std::shared_ptr<void>> kept;
+    std::vector<std::function<bool()>> watches;
   };
 
   std::shared_ptr<Resources> resources_;
@@ -245,7 +264,7 @@ void upload(const CudaDevice& device, const T* host, Index count, T* to) {
   check_cuda(
       cudaMemcpyAsync(to, host, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyHostToDevice, device.stream()),
       "cudaMemcpyAsync");
-  check_cuda(cudaStreamSynchronize(device.stream()), "cudaStreamSynchronize");
+  device.wait();
 }
 /// Copies to the host's memory on the device's stream, and waits; see CudaDevice::synchronize for what it throws.
 template <class T>
