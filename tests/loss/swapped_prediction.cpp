@@ -127,6 +127,12 @@ TEST_CASE_TEMPLATE("loss and gradients at temperatures, lengths and dimensions t
     check_step(step, reference(problem, options), problem, options);
     CHECK(identical_steps(run<Scalar>(problem, options), step));
   }
+  const Problem problem = make_problem(6, 30, 5, 2, 15);
+  for (const double sharp : {1e-6, 1e-12}) {
+    SwappedPredictionLoss<Scalar> loss({.temperature = sharp});
+    CHECK(std::isfinite(
+        loss.value(converted<Scalar>(problem.z), PrototypeBank<Scalar>(converted<Scalar>(problem.c)), 2)));
+  }
 }
 
 TEST_CASE("gradients equal central differences of the value") {

@@ -64,10 +64,9 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks)
   if (needs_largest[0] == 0.f) return;
 
   float largest[Shape::places];
-  const float start[Shape::places] = {};
   for (float& value : largest) value = std::numeric_limits<float>::lowest();
   const auto stages = static_cast<int>((c.unit.rows + Shape::stage - 1) / Shape::stage);
-  sweep<Shape>(z.unit, c.unit, first_row, 0, stages, start, [&](int place, const float(&scores)[Shape::width], int) {
+  sweep<Shape>(z.unit, c.unit, first_row, 0, stages, [&](int place, const float(&scores)[Shape::width], int) {
 #pragma unroll
     for (int i = 0; i < Shape::width; ++i) largest[place] = scores[i] > largest[place] ? scores[i] : largest[place];
   });
@@ -94,20 +93,21 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks)
   // Of the thread's rows, place p is that of place 0 and 8 p.
   const Index thread_row = first_row + Shape::row(0);
   const auto rows = static_cast<int>(z.rows - thread_row);
-  float start[Shape::places], sums[Shape::places];
+  float row_shifts[Shape::places], sums[Shape::places];
 #pragma unroll
   for (int place = 0; place < Shape::places; ++place) {
-    start[place] = 8 * place < rows ? -shifts[thread_row + 8 * place] : 0.f;
+    row_shifts[place] = 8 * place < rows ? shifts[thread_row + 8 * place] : 0.f;
     sums[place] = 0.f;
   }
   const int first = stages * split / splits, last = stages * (split + 1) / splits;
   __half* const thread_memory = exponentials.row(thread_row);
   const auto stride = static_cast<unsigned>(exponentials.stride);
   const int stored = exponentials.data == nullptr ? 0 : static_cast<int>(stride);
-  sweep<Shape>(z, c, first_row, first, last, start, [&](int place, const float(&scores)[Shape::width], int column) {
+  sweep<Shape>(z, c, first_row, first, last, [&](int place, const float(&scores)[Shape::width], int column) {
     float e[Shape::width];
 #pragma unroll
-    for (int i = 0; i < Shape::width; ++i) e[i] = fast_exp2(scores[i] * scale + exponential_power);
+    for (int i = 0; i < Shape::width; ++i)  // a difference of 0 stays it, whatever the scale
+      e[i] = fast_exp2((scores[i] - row_shifts[place]) * scale + exponential_power);
     sums[place] += e[0] + e[1] + (e[2] + e[3]);
     store_words(thread_memory + (8 * place * stride + column), pack_halves(e[0], e[1]), pack_halves(e[2], e[3]),
                 column < stored && 8 * place < rows);

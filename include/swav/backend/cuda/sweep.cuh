@@ -67,12 +67,12 @@ __device__ void copy_to_shared(MatrixView<const __half> from, Index first, __hal
 }
 
 /// take(place, scores, column) for the products of each of the thread's rows (Shape::row, counted from first_row) with
-/// the rows column .. column + Shape::width - 1 of c, to which start[place] is added: all of stages first_stage ..
-/// last_stage - 1. float's lowest value beyond c's last row; nothing for warps without a row of z. Rows begin at
-/// multiples of 16 bytes. By a whole block.
+/// the rows column .. column + Shape::width - 1 of c: all of stages first_stage .. last_stage - 1. float's lowest value
+/// beyond c's last row; nothing for warps without a row of z. Rows begin at multiples of 16 bytes. By a whole block. A
+/// product has the same bits in every sweep of its shape.
 template <class Shape, class Take>
 __device__ void sweep(MatrixView<const __half> z, MatrixView<const __half> c, Index first_row, int first_stage,
-                      int last_stage, const float (&start)[Shape::places], Take take) {
+                      int last_stage, Take take) {
   __shared__ typename Shape::Shared shared;
   constexpr int half_rows = 2 * Shape::stage;  // of z, half of the tile's
   static_assert(Shape::rows == 2 * half_rows);
@@ -113,13 +113,7 @@ __device__ void sweep(MatrixView<const __half> z, MatrixView<const __half> c, In
     const __half(*const b)[Shape::pitch] = shared.rows + (stage & 1) * Shape::stage;
 #pragma unroll 1
     for (int group = 0; group < Shape::stage; group += Shape::group) {
-      float sums[Shape::tiles][Shape::width / 2][4];
-#pragma unroll
-      for (int t = 0; t < Shape::tiles; ++t)
-#pragma unroll
-        for (int j = 0; j < Shape::width / 2; ++j)
-#pragma unroll
-          for (int i = 0; i < 4; ++i) sums[t][j][i] = start[2 * t + i / 2];
+      float sums[Shape::tiles][Shape::width / 2][4] = {};
 #pragma unroll
       for (int step = 0; step < Shape::Steps; ++step)
 #pragma unroll
