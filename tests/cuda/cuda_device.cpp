@@ -115,6 +115,22 @@ TEST_CASE_TEMPLATE("codes of more rows than a block's memory holds, in place, re
   }
 }
 
+TEST_CASE_TEMPLATE("transports of rows in every layout", T, float, double) {
+  Generator generator(48);
+  for (const Index cols : {31, 264, 1030, 2056, 6000, 7001}) {
+    CAPTURE(cols);
+    const RowMatrix<T> cost = converted<T>(random_scores(9, cols, generator));
+    for (const double rho : {std::numeric_limits<double>::infinity(), 1.0}) {
+      const swav::SinkhornOptions options{.epsilon = 0.1, .rho_a = rho, .max_iterations = 12, .tolerance = 1e-30};
+      const auto found = Sinkhorn<T>(options).solve(cost);
+      const auto wanted = swav::Sinkhorn<T>(options).solve(cost);
+      CHECK(found.iterations == wanted.iterations);
+      CHECK(found.transport_cost == doctest::Approx(wanted.transport_cost).epsilon(1e-6));
+      for (std::size_t j = 0; j < found.g.size(); ++j) REQUIRE(std::abs(found.g[j] - wanted.g[j]) <= 1e-5);
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("codes come from a queue, other embeddings, other prototypes, a larger batch; banks have heads", T,
                    float, double) {
   const std::vector<Index> heads{12, 30};

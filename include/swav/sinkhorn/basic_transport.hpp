@@ -159,10 +159,11 @@ class TransportSolver {
     result_->domain = Stabilization::scaling;
     for (int iteration = 1;; ++iteration) {
       const L omega = static_cast<L>(relaxation_.factor());
-      const FactorUpdate<L> by_rows =
+      const auto rows_done =
           problem_.merged(Passes::iterate(problem_.device(), kernel, lambda(options_.rho_a), omega, workspace_));
       const FactorUpdate<L> by_columns =
           Passes::update_columns(problem_.device(), cols(), lambda(options_.rho_b), omega, workspace_);
+      const FactorUpdate<L> by_rows = rows_done;
       const L lowest = std::min(by_rows.lowest, by_columns.lowest),
               highest = std::max(by_rows.highest, by_columns.highest);
       const double error = relative_error(by_rows, by_columns);

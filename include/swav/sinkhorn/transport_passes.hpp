@@ -71,7 +71,7 @@ struct PlanSums {
 ///   start_factors(device, rows, cols, epsilon, rho_a, rho_b, log_limit, bounded, cold, workspace)
 ///     v from g, its logarithm over the mass clipped to log_limit; where `cold`, v = col_mass. `bounded`: factors that
 ///     grow are going to be absorbed.
-///   iterate(device, kernel, lambda, omega, workspace) -> FactorUpdate
+///   iterate(device, kernel, lambda, omega, workspace) -> FactorUpdate, or what converts to it and may wait then
 ///     One read: s = K v, u = row_target s^-lambda, column_sums = K' u.
 ///   update_columns(device, cols, lambda, omega, workspace) -> FactorUpdate
 ///     next_v = col_target column_sums^-lambda.

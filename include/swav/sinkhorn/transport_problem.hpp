@@ -6,9 +6,11 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "swav/comm/communicator.hpp"
 #include "swav/core/matrix_view.hpp"
 #include "swav/core/scalar_traits.hpp"
 #include "swav/sinkhorn/exponents.hpp"
@@ -104,20 +106,15 @@ class TransportProblem {
     merge_minima();
   }
 
-  /// Makes the column sums and what the rows' update did those of all processes.
-  [[nodiscard]] FactorUpdate<L> merged(FactorUpdate<L> rows) {
-    if (group_.size() == 1) return rows;
-    group_.sum(workspace_.column_sums.data(), rows_.cols);
-    group_.sum(&rows.residual, 1);
-    group_.sum(&rows.mass, 1);
-    const bool sound = rows.lowest > 0 && rows.highest < infinity;
-    L seen[] = {sound ? -rows.lowest : L(0), sound ? rows.highest : infinity};
-    group_.maximum(seen, 2);
-    rows.lowest = -seen[0];
-    rows.highest = seen[1];
-    return rows;
+  /// Makes the column sums and what the rows' update did those of all processes. A process that works alone gets what
+  /// it gave: a backend may not have waited for it yet.
+  template <class Update>
+  [[nodiscard]] auto merged(const Update& of_rows) {
+    if constexpr (std::is_same_v<Group, SelfCommunicator>)
+      return of_rows;
+    else
+      return merged_of_all(of_rows);
   }
-
   [[nodiscard]] bool in_any_process(bool here) {
     L any = here ? L(1) : L(0);
     group_.maximum(&any, 1);
@@ -183,6 +180,19 @@ class TransportProblem {
   }
 
  private:
+  FactorUpdate<L> merged_of_all(FactorUpdate<L> rows) {
+    if (group_.size() == 1) return rows;
+    group_.sum(workspace_.column_sums.data(), rows_.cols);
+    group_.sum(&rows.residual, 1);
+    group_.sum(&rows.mass, 1);
+    const bool sound = rows.lowest > 0 && rows.highest < infinity;
+    L seen[] = {sound ? -rows.lowest : L(0), sound ? rows.highest : infinity};
+    group_.maximum(seen, 2);
+    rows.lowest = -seen[0];
+    rows.highest = seen[1];
+    return rows;
+  }
+
   static constexpr L infinity = std::numeric_limits<L>::infinity();
 
   // Totals that differ by less are meant to be equal.

@@ -66,7 +66,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
                      bool unit_scores) {
     bool enqueued = false;
     if (grouped_ || !device_.launches_cooperatively()) return enqueued;
-    const RowPlan rows = plan(scores, out, whole_threads);
+    const RowPlan rows = plan(scores, out, most_tile_threads);
     with_layout<Scalar>(rows, [&]<class Layout>(Layout) {
       if constexpr (Layout::Packs > 0)
         enqueued = enqueue_whole<Layout>(scores, out, statistics, rows.threads, unit_scores);
@@ -84,7 +84,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
       check_cuda(
           cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, threads, static_cast<std::size_t>(bytes)),
           "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-      return std::min(count, std::clamp(2 * whole_threads / threads, 1, 8));
+      return std::min(count, std::clamp(2 * most_tile_threads / threads, 1, 8));
     };
     cudaFuncAttributes attributes{};
     check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");

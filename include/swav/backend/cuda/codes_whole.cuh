@@ -25,12 +25,10 @@ struct WholeCodes {
   A* factors;         // [K]
 };
 
-inline constexpr int whole_threads = 384;  // of a block, at most: two of them fit a multiprocessor
-
 /// factors_k = mass_k / the sum of column k over all blocks, in the order of the blocks; a block has a share of the
 /// columns, and several threads of it a column. `weight(b)` is what block b's sums are times.
 template <class Scalar, class Weight>
-__device__ void divide_masses(const WholeCodes<Scalar>& whole, double (&slots)[whole_threads], Weight weight) {
+__device__ void divide_masses(const WholeCodes<Scalar>& whole, double (&slots)[most_tile_threads], Weight weight) {
   using A = Accumulator<Scalar>;
   const CodesCall<Scalar>& call = whole.call;
   const A* const partials = reinterpret_cast<const A*>(call.partial_sums);
@@ -169,7 +167,7 @@ __device__ void finish_whole(const CodesCall<Scalar>& call, const Tiles& tiles, 
 /// All of a call. Raises the fault, and writes nothing, where the scores are not finite or the domain that is asked for
 /// does not hold them.
 template <class Layout, class Scalar>
-__global__ void __launch_bounds__(whole_threads, Layout::items * sizeof(Accumulator<Scalar>) <= 32 ? 2 : 1)
+__global__ void __launch_bounds__(most_tile_threads, Layout::items * sizeof(Accumulator<Scalar>) <= 32 ? 2 : 1)
     codes_whole(const __grid_constant__ WholeCodes<Scalar> whole) {
   using A = Accumulator<Scalar>;
   using Tiles = RowTiles<Layout, Scalar>;
@@ -177,7 +175,7 @@ __global__ void __launch_bounds__(whole_threads, Layout::items * sizeof(Accumula
   constexpr int rows = Tiles::rows, items = Layout::items;
   __shared__ RowScratch<A, rows> scratch;
   __shared__ BlockScratch<A, 3> range_scratch;
-  __shared__ double slots[whole_threads];
+  __shared__ double slots[most_tile_threads];
   SWAV_DYNAMIC_SHARED(memory);
   int turn = 0;
   const CodesCall<Scalar>& call = whole.call;

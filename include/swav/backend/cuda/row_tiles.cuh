@@ -134,6 +134,8 @@ __device__ void reduce_rows(T (&values)[Count], Operation operation, RowScratch<
   for (int i = 0; i < Count; ++i) values[i] = value_of_lane(found, i * lanes);
 }
 
+inline constexpr int most_tile_threads = 384;  // of a block: two of them fit a multiprocessor
+
 /// The tiles of a block's rows [first, last). A thread has the same columns in all of them; one that has none in a pack
 /// has the first column's instead, and rows after the last are the last again.
 template <class Layout, class Scalar>
@@ -156,11 +158,15 @@ class RowTiles {
     template <class Body>
     __device__ void for_each(Body body) const {
 #pragma unroll
-      for (int r = 0; r < rows; ++r)
+      for (int r = 0; r < rows; ++r) for_each_of(r, [&](int item, A value) { body(r, item, value); });
+    }
+    /// The same of one row, whose number is known when this is compiled: body(item, entry).
+    template <class Body>
+    __device__ void for_each_of(int r, Body body) const {
 #pragma unroll
-        for (int p = 0; p < Packs; ++p)
+      for (int p = 0; p < Packs; ++p)
 #pragma unroll
-          for (int w = 0; w < Width; ++w) body(r, p * Width + w, static_cast<A>(packs[r][p].entry(w)));
+        for (int w = 0; w < Width; ++w) body(p * Width + w, static_cast<A>(packs[r][p].entry(w)));
     }
   };
 

@@ -237,15 +237,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     FactorUpdate<L>* const updates = w.row_updates.data();
     detail::for_each_index(device.policy(), kernel.rows, [=] SWAV_HOST_DEVICE(Index i) {
       FactorUpdate<L> update;
-      L updated = 0;
-      if (targets[i] > 0) {
-        const detail::UpdatedFactor<L> factor(targets[i], sums[i], u[i], lambda, omega);
-        updated = factor.value;
-        update = factor.update;
-        update.residual = sums[i] * std::abs(updated - factor.wanted);
-        update.mass = sums[i] * updated;
-      }
-      u[i] = updated;
+      u[i] = detail::update_row(targets[i], sums[i], u[i], lambda, omega, update);
       updates[i] = update;
     });
     const auto weighted = [=] SWAV_HOST_DEVICE(Index i, Index j) { return static_cast<L>(entry(i, j)) * u[i]; };
@@ -261,15 +253,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     FactorUpdate<L>* const updates = w.column_updates.data();
     detail::for_each_index(device.policy(), cols, [=] SWAV_HOST_DEVICE(Index j) {
       FactorUpdate<L> update;
-      L updated = 0;
-      if (targets[j] > 0) {
-        const detail::UpdatedFactor<L> factor(targets[j], sums[j], v[j], lambda, omega);
-        updated = factor.value;
-        update = factor.update;
-        update.residual = sums[j] * std::abs(v[j] - factor.wanted);
-        update.largest_move = std::abs(std::log(factor.wanted / v[j]));
-      }
-      next[j] = updated;
+      next[j] = detail::update_column(targets[j], sums[j], v[j], lambda, omega, update);
       updates[j] = update;
     });
     return detail::merge_updates(device, updates, cols);

@@ -39,6 +39,28 @@ struct UpdatedFactor {
   }
 };
 
+/// A row's new factor and what that does, from the row's sum of the kernel times the columns' factors.
+template <class L>
+[[nodiscard]] SWAV_HOST_DEVICE L update_row(L target, L sum, L old, L lambda, L omega, FactorUpdate<L>& update) {
+  if (!(target > 0)) return L(0);
+  const UpdatedFactor<L> factor(target, sum, old, lambda, omega);
+  update = factor.update;
+  update.residual = sum * std::abs(factor.value - factor.wanted);
+  update.mass = sum * factor.value;
+  return factor.value;
+}
+
+/// The same of a column.
+template <class L>
+[[nodiscard]] SWAV_HOST_DEVICE L update_column(L target, L sum, L old, L lambda, L omega, FactorUpdate<L>& update) {
+  if (!(target > 0)) return L(0);
+  const UpdatedFactor<L> factor(target, sum, old, lambda, omega);
+  update = factor.update;
+  update.residual = sum * std::abs(old - factor.wanted);
+  update.largest_move = std::abs(std::log(factor.wanted / old));
+  return factor.value;
+}
+
 template <class Device, class L>
 [[nodiscard]] FactorUpdate<L> merge_updates(const Device& device, const FactorUpdate<L>* updates, Index count) {
   return reduce_values(device, updates, count, FactorUpdate<L>(), MergeUpdates<L>());

@@ -1,0 +1,139 @@
+// The kernels of an iteration of Sinkhorn::solve over a stored Gibbs kernel. In: the kernel and factors in the GPU's
+// memory. Out: the rows' factors, the columns' sums, the columns' factors, and what each update did.
+#pragma once
+
+#include "swav/backend/cuda/blocks.cuh"
+#include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/row_tiles.cuh"
+#include "swav/backend/thrust/transport_updates.hpp"
+#include "swav/sinkhorn/transport_passes.hpp"
+
+namespace swav::detail {
+
+template <class L>
+__device__ FactorUpdate<L> exchange_lanes(FactorUpdate<L> update, int mask) {
+  return {exchange_lanes(update.residual, mask), exchange_lanes(update.mass, mask), exchange_lanes(update.lowest, mask),
+          exchange_lanes(update.highest, mask), exchange_lanes(update.largest_move, mask)};
+}
+
+/// What all lanes did, in each of them.
+template <class L>
+__device__ FactorUpdate<L> merge_lanes(FactorUpdate<L> update) {
+#pragma unroll
+  for (int distance = warp_threads / 2; distance > 0; distance /= 2)
+    update = MergeUpdates<L>()(update, exchange_lanes(update, distance));
+  return update;
+}
+
+/// One update of the rows. L is the type of sums and factors.
+template <class L>
+struct RowsUpdate {
+  const L *v, *targets;  // [cols], [rows]
+  L* u;                  // [rows], the old ones first
+  L lambda, omega;
+  L* partial_sums;           // [blocks x cols]
+  FactorUpdate<L>* updates;  // [blocks]
+};
+
+/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, and the block's part of sum_i u_i K_ij: one read.
+template <class Layout, class Kernel, class L>
+__global__ void __launch_bounds__(most_tile_threads, Layout::items <= 8 ? 2 : 1)
+    update_rows(const __grid_constant__ MatrixView<const Kernel> kernel, const __grid_constant__ RowsUpdate<L> rows) {
+  using Tiles = RowTiles<Layout, Kernel>;
+  using Tile = typename Tiles::Tile;
+  constexpr int count = Tiles::rows, items = Layout::items;
+  __shared__ RowScratch<L, count> scratch;
+  int turn = 0;
+  const Index first = kernel.rows * blockIdx.x / gridDim.x, last = kernel.rows * (Index{blockIdx.x} + 1) / gridDim.x;
+  const Tiles tiles(kernel, first, last, nullptr, 0);
+  const int lane = static_cast<int>(threadIdx.x) % warp_threads;
+  L sums[items] = {}, factors[items] = {};
+  Layout::for_each(kernel.cols, [&](int item, Index column) { factors[item] = rows.v[column]; });
+  FactorUpdate<L> update;
+  tiles.read_again([&](int row, const Tile& tile) {
+    // A lane of each warp has a row's factor to find.
+    const bool mine = lane < count && row + lane < tiles.count();
+    const L target = mine ? rows.targets[first + row + lane] : L(0), old = mine ? rows.u[first + row + lane] : L(0);
+    L products[count] = {};
+    tile.for_each([&](int r, int item, auto value) { products[r] += static_cast<L>(value) * factors[item]; });
+    reduce_rows(products, CudaAdd(), scratch, turn);
+    L product = products[0];
+#pragma unroll
+    for (int r = 1; r < count; ++r) product = lane == r ? products[r] : product;
+    FactorUpdate<L> of_row;
+    const L factor = update_row(target, product, old, rows.lambda, rows.omega, of_row);
+    update = MergeUpdates<L>()(update, of_row);
+    if (mine && threadIdx.x < warp_threads) rows.u[first + row + lane] = factor;
+#pragma unroll
+    for (int r = 0; r < count; ++r) {
+      const L u = value_of_lane(factor, r);
+      tile.for_each_of(r, [&](int item, auto value) { sums[item] += u * static_cast<L>(value); });
+    }
+  });
+  Layout::for_each(kernel.cols, [&](int item, Index column) {
+    rows.partial_sums[static_cast<Index>(blockIdx.x) * kernel.cols + column] = sums[item];
+  });
+  update = merge_lanes(update);  // all warps have the same
+  if (threadIdx.x == 0) rows.updates[blockIdx.x] = update;
+}
+
+inline constexpr int most_sum_slices = 8;  // threads that share the blocks' sums of a column
+
+/// The columns' sums over all blocks, in the order of the blocks, and by the first block what the update did.
+template <class L>
+__global__ void __launch_bounds__(most_sum_slices* warp_threads)
+    merge_rows(const L* partial_sums, const FactorUpdate<L>* updates, Index blocks, Index cols, L* column_sums,
+               FactorUpdate<L>* update) {
+  __shared__ L slices[most_sum_slices][warp_threads];
+  const int sum_slices = static_cast<int>(blockDim.x) / warp_threads;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % warp_threads, slice = thread / warp_threads;
+  const Index column = static_cast<Index>(blockIdx.x) * warp_threads + lane;
+  L sum = 0;
+  if (column < cols)
+#pragma unroll 8
+    for (Index b = slice; b < blocks; b += sum_slices) sum += partial_sums[b * cols + column];
+  slices[slice][lane] = sum;
+  __syncthreads();
+  if (slice == 0 && column < cols) {
+    for (int s = 1; s < sum_slices; ++s) sum += slices[s][lane];
+    column_sums[column] = sum;
+  }
+  if (blockIdx.x != 0 || slice != 0) return;
+  FactorUpdate<L> merged;
+  for (Index b = lane; b < blocks; b += warp_threads) merged = MergeUpdates<L>()(merged, updates[b]);
+  merged = merge_lanes(merged);
+  if (thread == 0) *update = merged;
+}
+
+/// next_j = target_j sum_j^-lambda, relaxed. One block.
+template <class L>
+__global__ void __launch_bounds__(most_row_threads)
+    update_columns(const L* targets, const L* column_sums, const L* v, Index cols, L lambda, L omega, L* next,
+                   FactorUpdate<L>* update) {
+  __shared__ L of_warps[most_row_threads / warp_threads][5];
+  const int lane = static_cast<int>(threadIdx.x) % warp_threads, warp = static_cast<int>(threadIdx.x) / warp_threads;
+  FactorUpdate<L> merged;
+  for (Index j = threadIdx.x; j < cols; j += blockDim.x) {
+    FactorUpdate<L> of_column;
+    next[j] = update_column(targets[j], column_sums[j], v[j], lambda, omega, of_column);
+    merged = MergeUpdates<L>()(merged, of_column);
+  }
+  merged = merge_lanes(merged);
+  L* const of_warp = of_warps[warp];
+  if (lane == 0) {
+    of_warp[0] = merged.residual;
+    of_warp[1] = merged.mass;
+    of_warp[2] = merged.lowest;
+    of_warp[3] = merged.highest;
+    of_warp[4] = merged.largest_move;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int w = 1; w < static_cast<int>(blockDim.x) / warp_threads; ++w) {
+    const L* const o = of_warps[w];
+    merged = MergeUpdates<L>()(merged, FactorUpdate<L>{o[0], o[1], o[2], o[3], o[4]});
+  }
+  *update = merged;
+}
+
+}  // namespace swav::detail
