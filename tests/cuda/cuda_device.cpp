@@ -121,7 +121,7 @@ TEST_CASE_TEMPLATE("transports of rows in every layout", T, float, double) {
     CAPTURE(cols);
     const RowMatrix<T> cost = converted<T>(random_scores(9, cols, generator));
     for (const double rho : {std::numeric_limits<double>::infinity(), 1.0}) {
-      const swav::SinkhornOptions options{.epsilon = 0.1, .rho_a = rho, .max_iterations = 12, .tolerance = 1e-30};
+      const swav::SinkhornOptions options{.epsilon = 0.1, .max_iterations = 12, .tolerance = 1e-30, .rho_a = rho};
       const auto found = Sinkhorn<T>(options).solve(cost);
       const auto wanted = swav::Sinkhorn<T>(options).solve(cost);
       CHECK(found.iterations == wanted.iterations);
