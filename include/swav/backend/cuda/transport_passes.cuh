@@ -100,7 +100,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
         detail::launch(device, blocks, plan.threads, detail::update_rows<Layout, Kernel, L>, entries, rows);
     });
     detail::launch(device, (kernel.cols + detail::warp_threads - 1) / detail::warp_threads,
-                   detail::warp_threads * static_cast<int>(std::min<Index>(detail::most_sum_slices, blocks)),
+                   detail::warp_threads * static_cast<int>(std::clamp<Index>(blocks, 1, detail::most_sum_slices)),
                    detail::merge_rows<L>, rows.partial_sums, rows.updates, blocks, kernel.cols, w.column_sums.data(),
                    updates.of_rows());
     return {device, updates};
