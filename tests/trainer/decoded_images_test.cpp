@@ -62,6 +62,44 @@ TEST_CASE("files that cannot be read are named once and left out; more than thei
   }
 }
 
+TEST_CASE("JPEG files are handed out as they are to who decodes them elsewhere; the same ones cannot be read") {
+  const TemporaryFolder folder;
+  constexpr int count = 12;
+  for (int i = 0; i < count; ++i) write_bytes(folder / small_file_name(i), small_file(i, 0));
+  const Bytes jpeg = small_file(4, 0);
+  write_bytes(folder / "0001.png", bytes_of("no image at all"));
+  write_bytes(folder / "0004.JPG", Bytes(jpeg.begin(), jpeg.end() - 40));
+  const DiskOptions options{.cache_bytes = 1 << 20, .max_bad_share = 1};
+  const Dataset decoded = load_image_folder(folder.path(), options), handed = load_image_folder(folder.path(), options);
+  const std::vector<Pixels> expected = all_pixels(*decoded.training);
+  std::vector<int> wrong(3, 0);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < wrong.size(); ++t)
+    threads.emplace_back([&, t] {
+      const std::unique_ptr<ImageReader> reader = handed.training->reader();
+      for (int pass = 0; pass < 3; ++pass)
+        for (Index i = 0; i < count; ++i) {
+          const ReadImage image = reader->read_file(i);
+          const bool is_file = i % 2 == 0 && i % 5 != 3;  // the others are PNG, or grey
+          wrong[t] += image.is_readable() != (i != 1 && i != 4);
+          if (!image.is_readable()) continue;
+          wrong[t] += image.jpeg.bytes.empty() == is_file || (image.image.data == nullptr) != is_file;
+          wrong[t] += is_file && !std::ranges::equal(image.jpeg.bytes, small_file(static_cast<int>(i), 0));
+          wrong[t] += image.image.height != 20 + i % 11 || image.image.width != 20 + i * 7 % 21;
+        }
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == std::vector<int>(3, 0));
+  CHECK(all_pixels(*handed.training) == expected);
+  std::vector<std::string> problems = handed.training->take_problems(), wanted = decoded.training->take_problems();
+  for (auto* all : {&problems, &wanted}) {
+    for (std::string& problem : *all) problem.resize(problem.find("; it is left out"));
+    std::ranges::sort(*all);
+  }
+  CHECK(wanted.size() == 2);
+  CHECK(problems == wanted);
+}
+
 TEST_CASE("the cache keeps to its limit and changes no pixel, whichever threads fill it") {
   const TemporaryFolder folder;
   constexpr int count = 24;
