@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "swav/backend/cuda/approximate_math.cuh"
 #include "swav/backend/cuda/codes_kernels.cuh"
 #include "swav/backend/cuda/codes_log_kernels.cuh"
 #include "swav/backend/cuda/row_tiles.cuh"

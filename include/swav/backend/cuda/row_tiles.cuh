@@ -3,7 +3,6 @@
 // rows.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -12,42 +11,6 @@
 #include "swav/core/scalar_traits.hpp"
 
 namespace swav::detail {
-
-/// 2^x, to 2^-22 of it; 0 where that is no normal number.
-__device__ inline float power_of_2(float x) {
-#ifdef __CUDA_ARCH__
-  float power;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-  return power;
-#else
-  return std::exp2(x);
-#endif
-}
-__device__ inline double power_of_2(double x) { return std::exp2(x); }
-
-/// log2(x), to 2^-22, of a normal number.
-__device__ inline float logarithm_of_2(float x) {
-#ifdef __CUDA_ARCH__
-  float logarithm;
-  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(x));
-  return logarithm;
-#else
-  return std::log2(x);
-#endif
-}
-__device__ inline double logarithm_of_2(double x) { return std::log2(x); }
-
-/// 1/x, to 2^-22, of a number whose reciprocal is a normal one, too.
-__device__ inline float reciprocal(float x) {
-#ifdef __CUDA_ARCH__
-  float result;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-#else
-  return 1.f / x;
-#endif
-}
-__device__ inline double reciprocal(double x) { return 1 / x; }
 
 /// Adjacent entries of a row as they are in memory. Words, since a compiler would have a register for each 16 bits.
 template <class T, int Width>

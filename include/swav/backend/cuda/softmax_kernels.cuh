@@ -8,6 +8,7 @@
 
 #include <cmath>
 
+#include "swav/backend/cuda/approximate_math.cuh"
 #include "swav/backend/cuda/loss_kernels.cuh"
 #include "swav/backend/cuda/row_kernels.cuh"
 #include "swav/backend/cuda/sweep.cuh"
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks)
     float e[Shape::width];
 #pragma unroll
     for (int i = 0; i < Shape::width; ++i)  // a difference of 0 stays it, whatever the scale
-      e[i] = fast_exp2((scores[i] - row_shifts[place]) * scale + exponential_power);
+      e[i] = power_of_2((scores[i] - row_shifts[place]) * scale + exponential_power);
     sums[place] += e[0] + e[1] + (e[2] + e[3]);
     store_words(thread_memory + (8 * place * stride + column), pack_halves(e[0], e[1]), pack_halves(e[2], e[3]),
                 column < stored && 8 * place < rows);

@@ -40,13 +40,6 @@ __device__ __forceinline__ void copy_async(void* shared, const void* from, int b
 /// Waits for all copies that this thread has begun.
 __device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
-/// 2^x to 2^-22 of it; 0 below float's normal range.
-__device__ __forceinline__ float fast_exp2(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
 /// Two floats rounded to halves, the first in the low bits.
 __device__ __forceinline__ unsigned pack_halves(float first, float second) {
   unsigned word;

@@ -3,7 +3,6 @@
 // there before.
 #pragma once
 
-#include <cmath>
 #include <cstring>
 #include <map>
 #include <vector>
@@ -73,8 +72,6 @@ inline void wait_for_copies() {
   }
   begun_copies[threadIdx.x].clear();
 }
-
-inline float fast_exp2(float x) { return std::exp2(x); }
 
 inline unsigned pack_halves(float first, float second) {
   return static_cast<unsigned>(__half(first).bits) | static_cast<unsigned>(__half(second).bits) << 16;
