@@ -17,7 +17,8 @@ for program in bench_gpu bench_solve; do
     "bench/gpu/$program.cu" -lcublas -Xlinker "-rpath=$(dirname "$(readlink -f "$nvcc")")/../lib64" \
     -o "build-gpu/$program" &
 done
-wait -n && wait -n
+wait -n # the one that ends first
+wait -n
 "$python" bench/gpu/run_gpu.py build-gpu/bench_gpu docs/results
 "$python" bench/gpu/run_solve.py build-gpu/bench_solve docs/results
 

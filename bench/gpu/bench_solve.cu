@@ -5,6 +5,7 @@
 // iterations; the marginal error.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -61,8 +62,10 @@ void time_solves(Solver& solver, Result& result, const Cost& cost) {
     if (times.size() >= 3 && Clock::now() - start > std::chrono::seconds(5)) break;
   }
   std::sort(times.begin(), times.end());
-  std::printf("{\"median_ms\": %.4f, \"least_ms\": %.4f, \"iterations\": %d, \"error\": %.2e}\n",
-              times[times.size() / 2], times.front(), result.iterations, result.marginal_error);
+  std::printf("{\"median_ms\": %.4f, \"least_ms\": %.4f, \"iterations\": %d, \"converged\": %s",
+              times[times.size() / 2], times.front(), result.iterations, result.converged ? "true" : "false");
+  if (std::isfinite(result.marginal_error)) std::printf(", \"error\": %.2e", result.marginal_error);
+  std::printf("}\n");
 }
 
 template <class T>

@@ -107,7 +107,11 @@ inline long busy_queries = 0;                     // so many find a stream at wo
 inline long launches = 0;                         // kernels and copies, for tests
 inline std::size_t free_bytes = ~std::size_t{0};  // what one allocation may ask for
 
+/// What Thrust would take for the failure of its own call, until it is asked for.
+inline thread_local cudaError_t last_error = cudaSuccess;
+
 inline cudaError_t submit(Stream* stream, Work work, bool is_counted = true) {
+  if (last_error != cudaSuccess) return last_error;
   Stream& on = stream == nullptr ? default_stream : *stream;
   if (is_counted) ++launches;
   if (stream == nullptr) run_all(true);
@@ -156,7 +160,7 @@ inline const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
   }
 }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetLastError() { return std::exchange(swav::emulation::last_error, cudaSuccess); }
 
 inline cudaError_t cudaGetDevice(int* device) {
   *device = swav::emulation::device;
@@ -321,7 +325,8 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 inline cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  if (swav::emulation::busy_queries > 0 && swav::emulation::busy_queries-- > 0) return cudaErrorNotReady;
+  if (swav::emulation::busy_queries > 0 && swav::emulation::busy_queries-- > 0)
+    return swav::emulation::last_error = cudaErrorNotReady;
   return cudaStreamSynchronize(stream);
 }
 

@@ -62,6 +62,7 @@ class State {
  private:
   void copy(float* to, const float* from, cudaMemcpyKind kind) const {
     using swav::detail::check_cuda;
+    device_.wait();  // a copy of pageable memory waits by itself, which nothing would end
     check_cuda(cudaMemcpyAsync(to, from, host_.size_bytes(), kind, device_.stream()), "cudaMemcpyAsync");
     device_.wait();
   }

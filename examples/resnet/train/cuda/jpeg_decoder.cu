@@ -53,6 +53,9 @@ class NvJpegDecoder final : public JpegDecoder {
     check_nvjpeg(nvjpegJpegStateCreate(handle, &state), "nvjpegJpegStateCreate");
     state_.reset(state);
   }
+  NvJpegDecoder(const NvJpegDecoder&) = delete;
+  /// Waits for what was begun, whatever ended the batch.
+  ~NvJpegDecoder() override { cudaStreamSynchronize(device_.stream()); }
 
   [[nodiscard]] std::vector<std::size_t> decode(std::span<const JpegJob> jobs) override {
     if (jobs.empty()) return {};

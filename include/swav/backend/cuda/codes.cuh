@@ -38,7 +38,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
   }
 
   /// The largest (max - min)/epsilon that the scaling domain is sure to hold with sums in the accumulator's type: no
-  /// intermediate is below exp(-2 span), and e^-7 of room is left for sums.
+  /// intermediate is below exp(-2 span), and e^-6 of room is left for sums.
   [[nodiscard]] static double certain_span() { return exponents() / 2; }
 
   /// Codes of the last out.rows of `scores`, which may be in their memory, in the domain that their range asks for;
@@ -52,7 +52,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
   }
 
  private:
-  static double exponents() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 7; }
+  static double exponents() { return 0.6931 * -std::numeric_limits<A>::min_exponent - 6; }
 
   static RowPlan plan(MatrixView<const Scalar> scores, MatrixView<Scalar> out, int most_threads) {
     return plan_rows<Scalar>(
@@ -94,7 +94,7 @@ class CodesSolver<Scalar, CudaDevice, Group> {
     // Always the most, so that calls on other threads find it as they need it.
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.block - own),
                "cudaFuncSetAttribute");
-    const Index room = std::min(memory.block, memory.whole / each - memory.reserved) - own;
+    const Index room = std::min(memory.block, memory.whole / each / 128 * 128 - memory.reserved) - own;
     const auto tiles = [](Index rows) { return (rows + Tiles::rows - 1) / Tiles::rows; };
     const Index most_blocks = Index{each} * device_.multiprocessors();
     const Index blocks = std::min(tiles(scores.rows), most_blocks), row_bytes = Tiles::row_bytes(threads);

@@ -24,7 +24,7 @@ template <class Scalar>
 __device__ double score_exponent(const CodesCall<Scalar>& call, double maximum, Index row, Index column) {
   constexpr double lowest = std::numeric_limits<double>::lowest() / 16;
   const double score = static_cast<double>(static_cast<Accumulator<Scalar>>(call.scores(row, column)));
-  const double exponent = (score - maximum) / call.epsilon;
+  const double exponent = (score - maximum) * inverse_of(call.epsilon);
   return exponent > lowest ? exponent : lowest;
 }
 

@@ -94,7 +94,8 @@ __device__ void add_up_and_measure(const CodesCall<Scalar>& call, const Tiles& t
     });
     if (maximum > largest) move(maximum);
     tile.for_each([&](int r, int item, A value) {
-      if (row + r < tiles.count()) sums[item] += scaled_exponential(value, largest, call.scale);
+      // Of halves, whose difference is finite; what power_of_2 takes for 0 is beyond the scaling domain.
+      if (row + r < tiles.count()) sums[item] += power_of_2((value * A(0.5) - largest * A(0.5)) * (2 * call.scale));
     });
   });
   A found[3] = {largest, -minimum, zero == A(0) ? A(0) : A(1)};
@@ -140,7 +141,8 @@ __device__ void finish_whole(const CodesCall<Scalar>& call, const Tiles& tiles, 
           // As it is stored: which code is the largest is a question of those.
           const A stored = static_cast<A>(static_cast<Scalar>(codes[r][item]));
           if (stored > places[r].value) places[r] = {stored, static_cast<int>(column)};
-          if (codes[r][item] > A(0)) entropies[r] -= codes[r][item] * logarithm_of_2(codes[r][item]);
+          if (codes[r][item] >= std::numeric_limits<A>::min())
+            entropies[r] -= codes[r][item] * logarithm_of_2(codes[r][item]);
         });
       }
       reduce_rows(places, CudaFirstLargest(), places_scratch, places_turn);

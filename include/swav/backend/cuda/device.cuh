@@ -147,6 +147,7 @@ class CudaDevice {
     if (r.watches.empty()) return detail::check_cuda(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
     cudaError_t status = cudaStreamQuery(r.stream);
     for (; status == cudaErrorNotReady; status = cudaStreamQuery(r.stream)) {
+      static_cast<void>(cudaGetLastError());  // what is no error must not be taken for one by the next call that looks
       for (auto look = r.watches.begin(); look != r.watches.end();) look = (*look)() ? look + 1 : r.watches.erase(look);
       std::this_thread::yield();
     }
@@ -261,6 +262,7 @@ namespace detail {
 /// Copies from the host's memory on the device's stream, and waits.
 template <class T>
 void upload(const CudaDevice& device, const T* host, Index count, T* to) {
+  device.wait();  // a copy of pageable memory waits by itself, which nothing would end
   check_cuda(
       cudaMemcpyAsync(to, host, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyHostToDevice, device.stream()),
       "cudaMemcpyAsync");
@@ -269,6 +271,7 @@ void upload(const CudaDevice& device, const T* host, Index count, T* to) {
 /// Copies to the host's memory on the device's stream, and waits; see CudaDevice::synchronize for what it throws.
 template <class T>
 void download(const CudaDevice& device, const T* from, Index count, T* host) {
+  device.wait();
   check_cuda(
       cudaMemcpyAsync(host, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost, device.stream()),
       "cudaMemcpyAsync");

@@ -100,8 +100,9 @@ __device__ void reduce_rows(T (&values)[Count], Operation operation, RowScratch<
 inline constexpr int most_tile_threads = 384;  // of a block: two of them fit a multiprocessor
 
 /// The tiles of a block's rows [first, last). A thread has the same columns in all of them; one that has none in a pack
-/// has the first column's instead, and rows after the last are the last again.
-template <class Layout, class Scalar>
+/// has the first column's instead, and rows after the last are the last again. `Bytes`: what a thread has of a tile,
+/// and of the next one, which is on its way.
+template <class Layout, class Scalar, int Bytes = 32>
 class RowTiles {
   using A = Accumulator<Scalar>;
   static constexpr int Width = Layout::Width, Packs = Layout::Packs;
@@ -110,9 +111,8 @@ class RowTiles {
   static constexpr int power_of_2_up_to_8(int count) { return count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1; }
 
  public:
-  /// Of a tile: so many that it takes about 8 registers of a thread.
   static constexpr int rows =
-      power_of_2_up_to_8(Width == 1 ? 8 / Packs : 32 / (Packs * static_cast<int>(sizeof(Entries))));
+      power_of_2_up_to_8(Width == 1 ? Bytes / 4 / Packs : Bytes / (Packs * static_cast<int>(sizeof(Entries))));
 
   struct Tile {
     Entries packs[rows][Packs];

@@ -37,9 +37,9 @@ struct RowsUpdate {
 
 /// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, and the block's part of sum_i u_i K_ij: one read.
 template <class Layout, class Kernel, class L>
-__global__ void __launch_bounds__(most_tile_threads, Layout::items <= 8 ? 2 : 1)
+__global__ void __launch_bounds__(most_row_threads)
     update_rows(const __grid_constant__ MatrixView<const Kernel> kernel, const __grid_constant__ RowsUpdate<L> rows) {
-  using Tiles = RowTiles<Layout, Kernel>;
+  using Tiles = RowTiles<Layout, Kernel, 64>;
   using Tile = typename Tiles::Tile;
   constexpr int count = Tiles::rows, items = Layout::items;
   __shared__ RowScratch<L, count> scratch;
@@ -105,15 +105,18 @@ __global__ void __launch_bounds__(most_sum_slices* warp_threads)
   if (thread == 0) *update = merged;
 }
 
-/// next_j = target_j sum_j^-lambda, relaxed. One block.
+inline constexpr int most_column_blocks = 32;
+
+/// next_j = target_j sum_j^-lambda, relaxed; updates[block] what the block's columns did.
 template <class L>
 __global__ void __launch_bounds__(most_row_threads)
     update_columns(const L* targets, const L* column_sums, const L* v, Index cols, L lambda, L omega, L* next,
-                   FactorUpdate<L>* update) {
+                   FactorUpdate<L>* updates) {
   __shared__ L of_warps[most_row_threads / warp_threads][5];
   const int lane = static_cast<int>(threadIdx.x) % warp_threads, warp = static_cast<int>(threadIdx.x) / warp_threads;
   FactorUpdate<L> merged;
-  for (Index j = threadIdx.x; j < cols; j += blockDim.x) {
+  const Index threads = static_cast<Index>(gridDim.x) * blockDim.x;
+  for (Index j = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; j < cols; j += threads) {
     FactorUpdate<L> of_column;
     next[j] = update_column(targets[j], column_sums[j], v[j], lambda, omega, of_column);
     merged = MergeUpdates<L>()(merged, of_column);
@@ -133,7 +136,7 @@ __global__ void __launch_bounds__(most_row_threads)
     const L* const o = of_warps[w];
     merged = MergeUpdates<L>()(merged, FactorUpdate<L>{o[0], o[1], o[2], o[3], o[4]});
   }
-  *update = merged;
+  updates[blockIdx.x] = merged;
 }
 
 }  // namespace swav::detail

@@ -20,32 +20,45 @@ namespace detail {
 template <class L>
 class CudaUpdates {
  public:
-  CudaUpdates() { check_cuda(cudaMallocHost(&found_, 2 * sizeof(FactorUpdate<L>)), "cudaMallocHost"); }
+  CudaUpdates() {
+    check_cuda(cudaMallocHost(&found_, (1 + most_column_blocks) * sizeof(FactorUpdate<L>)), "cudaMallocHost");
+  }
   CudaUpdates(const CudaUpdates&) = delete;
   ~CudaUpdates() { cudaFreeHost(found_); }
 
-  /// Where kernels write it, to be waited for.
-  FactorUpdate<L>* of_rows() { return expect(0); }
-  FactorUpdate<L>* of_columns() { return expect(1); }
+  /// Where kernels write it, to be waited for; of columns as many as `blocks`.
+  FactorUpdate<L>* of_rows() {
+    expected_ = true;
+    return found_;
+  }
+  FactorUpdate<L>* of_columns(Index blocks) {
+    column_blocks_ = blocks;
+    expected_ = true;
+    return found_ + 1;
+  }
   /// What they have written, once the stream is done with it.
-  const FactorUpdate<L>& read_rows(const CudaDevice& device) { return read(device, 0); }
-  const FactorUpdate<L>& read_columns(const CudaDevice& device) { return read(device, 1); }
+  FactorUpdate<L> read_rows(const CudaDevice& device) {
+    wait(device);
+    return found_[0];
+  }
+  FactorUpdate<L> read_columns(const CudaDevice& device) {
+    wait(device);
+    FactorUpdate<L> merged;
+    for (Index b = 1; b <= column_blocks_; ++b) merged = MergeUpdates<L>()(merged, found_[b]);
+    return merged;
+  }
 
   CudaBuffer<L> partial_sums;
   CudaBuffer<FactorUpdate<L>> updates;
 
  private:
-  FactorUpdate<L>* expect(int at) {
-    expected_ = true;
-    return found_ + at;
-  }
-  const FactorUpdate<L>& read(const CudaDevice& device, int at) {
-    if (expected_) check_cuda(cudaStreamSynchronize(device.stream()), "cudaStreamSynchronize");
+  void wait(const CudaDevice& device) {
+    if (expected_) device.wait();
     expected_ = false;
-    return found_[at];
   }
 
   FactorUpdate<L>* found_ = nullptr;  // pinned
+  Index column_blocks_ = 0;
   bool expected_ = false;
 };
 
@@ -81,23 +94,31 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
                                           L omega, Workspace<Scalar>& w) {
     auto& updates = device.kept<detail::CudaUpdates<L>>();
     const MatrixView<const Kernel> entries(kernel.entry.entries, kernel.rows, kernel.cols);
-    const auto plan = detail::plan_rows<Kernel>(
-        kernel.cols, detail::reads_packs(entries.data, kernel.cols, kernel.cols), detail::most_tile_threads);
+    const auto plan =
+        detail::plan_rows<Kernel>(kernel.cols, detail::reads_packs(entries.data, kernel.cols, kernel.cols));
     if (plan.packs == 0) {  // longer rows than a block has registers for
       *updates.of_rows() = Thrust::iterate(device, kernel, lambda, omega, w);
       return {device, updates};
     }
-    const Index blocks = std::min<Index>(kernel.rows, 2 * device.multiprocessors());
-    const detail::RowsUpdate<L> rows{w.v.data(),
-                                     w.row_target.data(),
-                                     w.u.data(),
-                                     lambda,
-                                     omega,
-                                     updates.partial_sums.reserve(blocks * kernel.cols),
-                                     updates.updates.reserve(blocks)};
+    Index blocks = 0;
+    detail::RowsUpdate<L> rows{};
     detail::with_layout<Kernel>(plan, [&]<class Layout>(Layout) {
-      if constexpr (Layout::Packs > 0)
-        detail::launch(device, blocks, plan.threads, detail::update_rows<Layout, Kernel, L>, entries, rows);
+      if constexpr (Layout::Packs > 0) {
+        const auto update = detail::update_rows<Layout, Kernel, L>;
+        int each = 0;
+        detail::check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, update, plan.threads, 0),
+                           "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+        each = std::clamp(each, 1, 2 * detail::most_row_threads / plan.threads);
+        blocks = std::min<Index>(kernel.rows, Index{each} * device.multiprocessors());
+        rows = {w.v.data(),
+                w.row_target.data(),
+                w.u.data(),
+                lambda,
+                omega,
+                updates.partial_sums.reserve(blocks * kernel.cols),
+                updates.updates.reserve(blocks)};
+        detail::launch(device, blocks, plan.threads, update, entries, rows);
+      }
     });
     detail::launch(device, (kernel.cols + detail::warp_threads - 1) / detail::warp_threads,
                    detail::warp_threads * static_cast<int>(std::clamp<Index>(blocks, 1, detail::most_sum_slices)),
@@ -109,9 +130,10 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
   template <class Scalar, class L>
   static FactorUpdate<L> update_columns(const CudaDevice& device, Index cols, L lambda, L omega, Workspace<Scalar>& w) {
     auto& updates = device.kept<detail::CudaUpdates<L>>();
-    const int threads = std::min(detail::most_row_threads, static_cast<int>(detail::whole_warps(cols)));
-    detail::launch(device, 1, threads, detail::update_columns<L>, w.col_target.data(), w.column_sums.data(), w.v.data(),
-                   cols, lambda, omega, w.next.data(), updates.of_columns());
+    const int threads = std::min(128, static_cast<int>(detail::whole_warps(cols)));
+    const Index blocks = std::min<Index>((cols + threads - 1) / threads, detail::most_column_blocks);
+    detail::launch(device, blocks, threads, detail::update_columns<L>, w.col_target.data(), w.column_sums.data(),
+                   w.v.data(), cols, lambda, omega, w.next.data(), updates.of_columns(blocks));
     return updates.read_columns(device);
   }
 
