@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "swav/core/matrix_view.hpp"
 
@@ -37,17 +39,58 @@ struct CudaMaximum {
   }
 };
 
+/// move(word) of a number, or of each word of a struct.
+template <class T, class Move>
+__device__ T move_words(T value, Move move) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    return move(value);
+  } else {
+    using Word = std::conditional_t<sizeof(T) % 8 == 0, unsigned long long, unsigned>;
+    constexpr int count = static_cast<int>(sizeof(T) / sizeof(Word));
+    static_assert(sizeof(T) == count * sizeof(Word) && std::is_trivially_copyable_v<T>);
+    Word words[count];
+    std::memcpy(words, &value, sizeof(T));
+#pragma unroll
+    for (Word& word : words) word = move(word);
+    std::memcpy(&value, words, sizeof(T));
+    return value;
+  }
+}
+
 /// The value of the lane whose number differs by the bits of `mask`.
 template <class T>
 __device__ T exchange_lanes(T value, int mask) {
-  return __shfl_xor_sync(~0u, value, mask);
+  return move_words(value, [mask](auto word) { return __shfl_xor_sync(~0u, word, mask); });
 }
 
 /// The value of a lane, in all of them.
 template <class T>
 __device__ T value_of_lane(T value, int lane) {
-  return __shfl_sync(~0u, value, lane);
+  return move_words(value, [lane](auto word) { return __shfl_sync(~0u, word, lane); });
 }
+
+/// value of lane 0 op ... op that of the last lane, in each lane.
+template <class T, class Operation>
+__device__ T reduce_warp(T value, Operation operation) {
+#pragma unroll
+  for (int distance = warp_threads / 2; distance > 0; distance /= 2)
+    value = operation(value, exchange_lanes(value, distance));
+  return value;
+}
+
+/// An entry of a row, and where it is.
+template <class A>
+struct Place {
+  A value;
+  int column;
+};
+/// The larger, the first of several.
+struct CudaFirstLargest {
+  template <class A>
+  __device__ Place<A> operator()(Place<A> x, Place<A> y) const {
+    return x.value > y.value || (x.value == y.value && x.column < y.column) ? x : y;
+  }
+};
 
 /// Scratch for reduce_block of up to `Count` values at a time. Turns halves, so that one barrier a call is enough.
 template <class T, int Count>
@@ -66,14 +109,12 @@ __device__ T reduce_first_lanes(T value, int lane, int lanes, int count, Operati
 }
 
 /// values_i := values_i of thread 0 op ... op that of the last thread, in each thread; the order depends on blockDim
-/// alone, and every thread gets the same bits. `turn` counts the calls on one scratch.
+/// alone, and every thread gets the same bits. `turn` counts the calls, of one scratch or of several.
 template <int Count, class T, int Most, class Operation>
 __device__ void reduce_block(T (&values)[Count], Operation operation, BlockScratch<T, Most>& scratch, int& turn) {
   static_assert(Count <= Most);
 #pragma unroll
-  for (int distance = warp_threads / 2; distance > 0; distance /= 2)
-#pragma unroll
-    for (int i = 0; i < Count; ++i) values[i] = operation(values[i], exchange_lanes(values[i], distance));
+  for (int i = 0; i < Count; ++i) values[i] = reduce_warp(values[i], operation);
   const int warps = static_cast<int>(blockDim.x) / warp_threads;
   if (warps == 1) return;
   auto& half = scratch.halves[turn++ & 1];
@@ -87,6 +128,27 @@ __device__ void reduce_block(T (&values)[Count], Operation operation, BlockScrat
     const T part = half[i][lane < warps ? lane : 0];
     values[i] = value_of_lane(reduce_first_lanes(part, lane, warp_threads, warps, operation), 0);
   }
+}
+
+inline constexpr int column_slices = 8;  // threads, at most, that share what blocks have of a column
+
+/// store(column, sum), with the sum over all b < blocks of part(b, column), in the order of slices of these. By a
+/// launch of a block for each warp_threads columns, a lane having a column and a warp a slice.
+template <class T, class Part, class Store>
+__device__ void add_up_blocks(Index blocks, Index cols, T (&slices)[column_slices][warp_threads], Part part,
+                              Store store) {
+  const int warps = static_cast<int>(blockDim.x) / warp_threads;
+  const int lane = static_cast<int>(threadIdx.x) % warp_threads, slice = static_cast<int>(threadIdx.x) / warp_threads;
+  const Index column = static_cast<Index>(blockIdx.x) * warp_threads + lane;
+  T sum = 0;
+  if (column < cols)
+#pragma unroll 8
+    for (Index b = slice; b < blocks; b += warps) sum += part(b, column);
+  slices[slice][lane] = sum;
+  __syncthreads();
+  if (slice != 0 || column >= cols) return;
+  for (int s = 1; s < warps; ++s) sum += slices[s][lane];
+  store(column, sum);
 }
 
 template <class T, int Width>

@@ -12,6 +12,7 @@
 #include "swav/backend/cuda/codes_log_kernels.cuh"
 #include "swav/backend/cuda/codes_whole.cuh"
 #include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/kernel_limits.cuh"
 #include "swav/backend/cuda/scalar.cuh"
 #include "swav/sinkhorn/basic_codes.hpp"
 #include "swav/sinkhorn/options.hpp"
@@ -64,8 +65,8 @@ class CodesSolver<Scalar, CudaDevice, Group> {
   /// By one launch, if blocks have room.
   bool enqueue_whole(MatrixView<const Scalar> scores, MatrixView<Scalar> out, const CodesStatistics& statistics,
                      bool unit_scores) {
+    if (grouped_ || !device_.launches_cooperatively()) return false;
     bool enqueued = false;
-    if (grouped_ || !device_.launches_cooperatively()) return enqueued;
     const RowPlan rows = plan(scores, out, most_tile_threads);
     with_layout<Scalar>(rows, [&]<class Layout>(Layout) {
       if constexpr (Layout::Packs > 0)
@@ -79,22 +80,15 @@ class CodesSolver<Scalar, CudaDevice, Group> {
                      int threads, bool unit_scores) {
     using Tiles = RowTiles<Layout, Scalar>;
     const auto kernel = codes_whole<Layout, Scalar>;
+    auto& limits = device_.template kept<KernelLimits>();
     const auto blocks_with = [&](Index bytes) {
-      int count = 0;
-      check_cuda(
-          cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, threads, static_cast<std::size_t>(bytes)),
-          "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-      return std::min(count, std::clamp(2 * most_tile_threads / threads, 1, 8));
+      return std::min(limits.blocks(kernel, threads, bytes), std::clamp(2 * most_tile_threads / threads, 1, 8));
     };
-    cudaFuncAttributes attributes{};
-    check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
     const CudaDevice::SharedMemory& memory = device_.shared_memory();
-    const int own = static_cast<int>(attributes.sharedSizeBytes), each = blocks_with(0);
+    const int each = blocks_with(0);
     if (each == 0) return false;
-    // Always the most, so that calls on other threads find it as they need it.
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.block - own),
-               "cudaFuncSetAttribute");
-    const Index room = std::min(memory.block, memory.whole / each / 128 * 128 - memory.reserved) - own;
+    const Index room =
+        std::min(memory.block, memory.whole / each / 128 * 128 - memory.reserved) - limits.own_shared(device_, kernel);
     const auto tiles = [](Index rows) { return (rows + Tiles::rows - 1) / Tiles::rows; };
     const Index most_blocks = Index{each} * device_.multiprocessors();
     const Index blocks = std::min(tiles(scores.rows), most_blocks), row_bytes = Tiles::row_bytes(threads);

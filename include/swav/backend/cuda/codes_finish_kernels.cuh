@@ -13,31 +13,22 @@ namespace swav::detail {
 
 /// The column where a row of codes is largest, the first if there are several; the same in each thread of the block.
 template <class Layout, class Sum, class Value>
-__device__ Index largest_column(Index cols, Value value, BlockScratch<Sum, 1>& scratch,
-                                BlockScratch<long long, 1>& places, int& turn) {
-  Sum largest[1] = {std::numeric_limits<Sum>::lowest()};
+__device__ Index largest_column(Index cols, Value value, BlockScratch<Place<Sum>, 1>& places, int& turn) {
+  Place<Sum> largest[1] = {{std::numeric_limits<Sum>::lowest(), 0}};
   Layout::for_each(cols, [&](int item, Index column) {
     const Sum found = static_cast<Sum>(value(item, column));
-    if (found > largest[0]) largest[0] = found;
+    if (found > largest[0].value) largest[0] = {found, static_cast<int>(column)};
   });
-  reduce_block(largest, CudaMaximum(), scratch, turn);
-  long long place[1] = {std::numeric_limits<long long>::lowest()};  // negated: the largest is the first
-  Layout::for_each(cols, [&](int item, Index column) {
-    if (static_cast<Sum>(value(item, column)) == largest[0] && -static_cast<long long>(column) > place[0])
-      place[0] = -static_cast<long long>(column);
-  });
-  int turn_of_places = 0;
-  __syncthreads();  // the places of an earlier row have been read
-  reduce_block(place, CudaMaximum(), places, turn_of_places);
-  return static_cast<Index>(-place[0]);
+  reduce_block(largest, CudaFirstLargest(), places, turn);
+  return largest[0].column;
 }
 
 /// What is asked to be known of a row of codes: `code(item, column)`, and as they are `stored(item, column)`. Returns
 /// the column of the largest.
 template <class Layout, class Sum, class Code, class Stored>
 __device__ Index note_codes(const CodesStatistics& statistics, Index row, Index cols, Code code, Stored stored,
-                            BlockScratch<Sum, 1>& scratch, BlockScratch<long long, 1>& places, int& turn) {
-  const Index largest = largest_column<Layout, Sum>(cols, stored, scratch, places, turn);
+                            BlockScratch<Sum, 1>& scratch, BlockScratch<Place<Sum>, 1>& places, int& turn) {
+  const Index largest = largest_column<Layout, Sum>(cols, stored, places, turn);
   if (statistics.used == nullptr) return largest;
   Sum entropy[1] = {Sum(0)};
   Layout::for_each(cols, [&](int item, Index column) {
@@ -55,7 +46,7 @@ __device__ Index note_codes(const CodesStatistics& statistics, Index row, Index 
 /// Writes a row of codes `code(item, column)`, made hard where that is asked for, and what is asked to be known of it.
 template <class Layout, class Sum, class Scalar, class Code>
 __device__ void store_codes(const CodesCall<Scalar>& call, Index row, Code code, BlockScratch<Sum, 1>& scratch,
-                            BlockScratch<long long, 1>& places, int& turn) {
+                            BlockScratch<Place<Sum>, 1>& places, int& turn) {
   using A = Accumulator<Scalar>;
   const Index cols = call.scores.cols;
   Scalar* const out = call.out.row(row);
@@ -79,7 +70,7 @@ template <class Sum, class Layout, class Scalar>
 __device__ void finish_codes(const CodesCall<Scalar>& call) {
   using A = Accumulator<Scalar>;
   __shared__ BlockScratch<Sum, 1> scratch;
-  __shared__ BlockScratch<long long, 1> places;
+  __shared__ BlockScratch<Place<Sum>, 1> places;
   int turn = 0;
   const Index cols = call.scores.cols, skipped = call.scores.rows - call.out.rows;
   Sum factors[Layout::items];

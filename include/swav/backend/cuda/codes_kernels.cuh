@@ -162,8 +162,6 @@ __device__ CodesDomain choose_domain(const CodesCall<Scalar>& call, A minimum, A
   return CodesDomain::none;
 }
 
-inline constexpr int column_slices = 8;  // threads that share the blocks' sums of a column
-
 /// The range of the scores of all blocks: found[0] the maximum, [1] the negated minimum, [2] 1 where an entry is not
 /// finite. By a whole block.
 template <class Scalar, class A>
@@ -219,23 +217,15 @@ __global__ void __launch_bounds__(column_slices* warp_threads)
     call.column_sums[call.scores.cols] = static_cast<double>(call.scores.rows);
   if (state.domain == CodesDomain::log || state.domain == CodesDomain::none) return;
 
-  const Index cols = call.scores.cols, column = static_cast<Index>(blockIdx.x) * warp_threads + thread % warp_threads;
-  const int slice = thread / warp_threads;
+  const Index cols = call.scores.cols;
   const bool narrow = first || state.domain == CodesDomain::scaling;
-  double sum = 0;
-  if (column < cols)
-    for (Index b = slice; b < blocks; b += column_slices) {
-      const Index at = b * cols + column;
-      const double part =
-          narrow ? static_cast<double>(reinterpret_cast<const A*>(call.partial_sums)[at]) : call.partial_sums[at];
-      sum += first ? part * static_cast<double>(scaled_exponential(call.block_maxima[b], state.maximum, call.scale))
-                   : part;
-    }
-  slices[slice][thread % warp_threads] = sum;
-  __syncthreads();
-  if (slice != 0 || column >= cols) return;
-  for (int s = 1; s < column_slices; ++s) sum += slices[s][thread % warp_threads];
-  call.column_sums[column] = sum;
+  const auto part = [&](Index b, Index column) {
+    const Index at = b * cols + column;
+    const double sum =
+        narrow ? static_cast<double>(reinterpret_cast<const A*>(call.partial_sums)[at]) : call.partial_sums[at];
+    return first ? sum * static_cast<double>(scaled_exponential(call.block_maxima[b], state.maximum, call.scale)) : sum;
+  };
+  add_up_blocks(blocks, cols, slices, part, [&](Index column, double sum) { call.column_sums[column] = sum; });
 }
 
 /// u_b = (1/B)/sum_k p_bk v_k, and the block's part of sum_b u_b p_bk: one read of the scores.

@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(most_row_threads) codes_log_potentials(CodesCa
 template <class Scalar>
 __device__ void finish_log_codes(const CodesCall<Scalar>& call, const LogCodes& log, double maximum) {
   __shared__ BlockScratch<double, 1> scratch;
-  __shared__ BlockScratch<long long, 1> places;
+  __shared__ BlockScratch<Place<double>, 1> places;
   int turn = 0;
   const Index cols = call.scores.cols, skipped = call.scores.rows - call.out.rows;
   for (Index row = blockIdx.x; row < call.out.rows; row += gridDim.x) {

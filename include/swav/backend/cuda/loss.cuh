@@ -230,8 +230,8 @@ class LossWork<Scalar, CudaDevice, Group> {
   void compute_codes(const SwappedPredictionOptions& options, const Call& call, Index i, MatrixView<P> z,
                      MatrixView<P> c, const Queue* queue, MatrixView<P> codes, const CodesStatistics& statistics) {
     // Rows of length 1 have scores in [-1, 1], and a little more by rounding.
-    const bool span_known = options.embeddings == Embeddings::raw && options.prototypes == Prototypes::raw &&
-                            2.01 / sinkhorn_.options().epsilon <= CodesSolver<P, CudaDevice, Group>::certain_span();
+    const bool unit_scores = options.embeddings == Embeddings::raw && options.prototypes == Prototypes::raw &&
+                             2.01 / sinkhorn_.options().epsilon <= CodesSolver<P, CudaDevice, Group>::certain_span();
     // Every process has all of the queue, and takes its share of the rows.
     const Index samples = call.samples, size = group_.size(), used = queue == nullptr ? 0 : queue->used();
     const Index first_queued = used * group_.rank() / size;
@@ -239,7 +239,7 @@ class LossWork<Scalar, CudaDevice, Group> {
     const MatrixView<P> batch = z.middle_rows(call.assigned[i] * samples, samples);
     if (queued == 0) {
       multiply<P>(device_, A(1), batch, false, c, true, A(0), codes);
-      sinkhorn_.enqueue(codes, codes, statistics, span_known);
+      sinkhorn_.enqueue(codes, codes, statistics, unit_scores);
       return;
     }
     // Room for the full queue, so that nothing is allocated while it fills.
@@ -250,7 +250,7 @@ class LossWork<Scalar, CudaDevice, Group> {
     Rows::convert(device_, queue->rows(i).middle_rows(first_queued, queued), rows);
     multiply<P>(device_, A(1), rows, false, c, true, A(0), stacked.middle_rows(0, queued));
     multiply<P>(device_, A(1), batch, false, c, true, A(0), stacked.middle_rows(queued, samples));
-    sinkhorn_.enqueue(stacked, codes, statistics, span_known);
+    sinkhorn_.enqueue(stacked, codes, statistics, unit_scores);
   }
 
   void take_codes(const Call& call, Index i, const Source& source, std::size_t head, MatrixView<P> codes,

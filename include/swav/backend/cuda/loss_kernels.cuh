@@ -224,7 +224,7 @@ __global__ void __launch_bounds__(most_row_threads)
                const int* faults) {
   using A = Accumulator<Product>;
   __shared__ BlockScratch<A, 1> scratch;
-  __shared__ BlockScratch<long long, 1> places;
+  __shared__ BlockScratch<Place<A>, 1> places;
   int turn = 0;
   if (*faults != 0) return;
   for (Index row = blockIdx.x; row < out.rows; row += gridDim.x) {

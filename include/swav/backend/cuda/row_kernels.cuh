@@ -22,13 +22,6 @@ __device__ inline Index warp_row() {
 }
 __device__ inline Index warp_lane() { return static_cast<Index>(threadIdx.x) % warp_threads; }
 
-template <class T, class Operation>
-__device__ T reduce_warp(T value, Operation operation) {
-  for (int distance = warp_threads / 2; distance > 0; distance /= 2)
-    value = operation(value, __shfl_xor_sync(~0u, value, distance));
-  return value;
-}
-
 /// sum_d value(d) over a row of `cols`, the same in each lane.
 template <class T, class Value>
 __device__ T sum_of_row(Index cols, Value value) {

@@ -31,29 +31,6 @@ struct alignas(sizeof(T) * Width) RawPack {
   }
 };
 
-/// An entry of a row, and where it is.
-template <class A>
-struct Place {
-  A value;
-  int column;
-};
-template <class A>
-__device__ Place<A> exchange_lanes(Place<A> place, int mask) {
-  return {exchange_lanes(place.value, mask), exchange_lanes(place.column, mask)};
-}
-/// The larger, the first of several.
-struct CudaFirstLargest {
-  template <class A>
-  __device__ Place<A> operator()(Place<A> x, Place<A> y) const {
-    return x.value > y.value || (x.value == y.value && x.column < y.column) ? x : y;
-  }
-};
-
-template <class A>
-__device__ Place<A> value_of_lane(Place<A> place, int lane) {
-  return {value_of_lane(place.value, lane), value_of_lane(place.column, lane)};
-}
-
 /// Scratch for reduce_rows. Turns halves, so that one barrier a call is enough.
 template <class T, int Count>
 struct RowScratch {

@@ -10,21 +10,6 @@
 
 namespace swav::detail {
 
-template <class L>
-__device__ FactorUpdate<L> exchange_lanes(FactorUpdate<L> update, int mask) {
-  return {exchange_lanes(update.residual, mask), exchange_lanes(update.mass, mask), exchange_lanes(update.lowest, mask),
-          exchange_lanes(update.highest, mask), exchange_lanes(update.largest_move, mask)};
-}
-
-/// What all lanes did, in each of them.
-template <class L>
-__device__ FactorUpdate<L> merge_lanes(FactorUpdate<L> update) {
-#pragma unroll
-  for (int distance = warp_threads / 2; distance > 0; distance /= 2)
-    update = MergeUpdates<L>()(update, exchange_lanes(update, distance));
-  return update;
-}
-
 /// One update of the rows. L is the type of sums and factors.
 template <class L>
 struct RowsUpdate {
@@ -73,36 +58,24 @@ __global__ void __launch_bounds__(most_row_threads)
   Layout::for_each(kernel.cols, [&](int item, Index column) {
     rows.partial_sums[static_cast<Index>(blockIdx.x) * kernel.cols + column] = sums[item];
   });
-  update = merge_lanes(update);  // all warps have the same
+  update = reduce_warp(update, MergeUpdates<L>());  // all warps have the same
   if (threadIdx.x == 0) rows.updates[blockIdx.x] = update;
 }
 
-inline constexpr int most_sum_slices = 8;  // threads that share the blocks' sums of a column
-
 /// The columns' sums over all blocks, in the order of the blocks, and by the first block what the update did.
 template <class L>
-__global__ void __launch_bounds__(most_sum_slices* warp_threads)
+__global__ void __launch_bounds__(column_slices* warp_threads)
     merge_rows(const L* partial_sums, const FactorUpdate<L>* updates, Index blocks, Index cols, L* column_sums,
                FactorUpdate<L>* update) {
-  __shared__ L slices[most_sum_slices][warp_threads];
-  const int sum_slices = static_cast<int>(blockDim.x) / warp_threads;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % warp_threads, slice = thread / warp_threads;
-  const Index column = static_cast<Index>(blockIdx.x) * warp_threads + lane;
-  L sum = 0;
-  if (column < cols)
-#pragma unroll 8
-    for (Index b = slice; b < blocks; b += sum_slices) sum += partial_sums[b * cols + column];
-  slices[slice][lane] = sum;
-  __syncthreads();
-  if (slice == 0 && column < cols) {
-    for (int s = 1; s < sum_slices; ++s) sum += slices[s][lane];
-    column_sums[column] = sum;
-  }
-  if (blockIdx.x != 0 || slice != 0) return;
+  __shared__ L slices[column_slices][warp_threads];
+  add_up_blocks(
+      blocks, cols, slices, [&](Index b, Index column) { return partial_sums[b * cols + column]; },
+      [&](Index column, L sum) { column_sums[column] = sum; });
+  if (blockIdx.x != 0 || threadIdx.x >= warp_threads) return;
   FactorUpdate<L> merged;
-  for (Index b = lane; b < blocks; b += warp_threads) merged = MergeUpdates<L>()(merged, updates[b]);
-  merged = merge_lanes(merged);
-  if (thread == 0) *update = merged;
+  for (Index b = threadIdx.x; b < blocks; b += warp_threads) merged = MergeUpdates<L>()(merged, updates[b]);
+  merged = reduce_warp(merged, MergeUpdates<L>());
+  if (threadIdx.x == 0) *update = merged;
 }
 
 inline constexpr int most_column_blocks = 32;
@@ -121,7 +94,7 @@ __global__ void __launch_bounds__(most_row_threads)
     next[j] = update_column(targets[j], column_sums[j], v[j], lambda, omega, of_column);
     merged = MergeUpdates<L>()(merged, of_column);
   }
-  merged = merge_lanes(merged);
+  merged = reduce_warp(merged, MergeUpdates<L>());
   L* const of_warp = of_warps[warp];
   if (lane == 0) {
     of_warp[0] = merged.residual;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/kernel_limits.cuh"
 #include "swav/backend/cuda/thrust_device.cuh"
 #include "swav/backend/cuda/transport_kernels.cuh"
 #include "swav/backend/thrust/transport_passes.hpp"
@@ -105,10 +106,8 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     detail::with_layout<Kernel>(plan, [&]<class Layout>(Layout) {
       if constexpr (Layout::Packs > 0) {
         const auto update = detail::update_rows<Layout, Kernel, L>;
-        int each = 0;
-        detail::check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, update, plan.threads, 0),
-                           "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-        each = std::clamp(each, 1, 2 * detail::most_row_threads / plan.threads);
+        const int each = std::clamp(device.kept<detail::KernelLimits>().blocks(update, plan.threads), 1,
+                                    2 * detail::most_row_threads / plan.threads);
         blocks = std::min<Index>(kernel.rows, Index{each} * device.multiprocessors());
         rows = {w.v.data(),
                 w.row_target.data(),
@@ -121,7 +120,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
       }
     });
     detail::launch(device, (kernel.cols + detail::warp_threads - 1) / detail::warp_threads,
-                   detail::warp_threads * static_cast<int>(std::clamp<Index>(blocks, 1, detail::most_sum_slices)),
+                   detail::warp_threads * static_cast<int>(std::clamp<Index>(blocks, 1, detail::column_slices)),
                    detail::merge_rows<L>, rows.partial_sums, rows.updates, blocks, kernel.cols, w.column_sums.data(),
                    updates.of_rows());
     return {device, updates};
