@@ -26,22 +26,11 @@ class DecodedImages::Reader final : public ImageReader {
  public:
   explicit Reader(const DecodedImages& images) : images_(images) {}
 
-  ImageView<std::uint8_t> read(Index i) override {
-    const DecodedImage* const known = images_.slots_[static_cast<std::size_t>(i)].load(std::memory_order_acquire);
-    if (known == &images_.unreadable_) return {};
-    if (known != nullptr && known != &images_.whole_) return known->view();
-    try {
-      images_.files_->read(i, file_);
-      decode(i);
-    } catch (const FileError& error) {
-      images_.note_unreadable(i, error.what());
-      return {};
-    }
-    images_.keep(i, image_);
-    return image_.view();
-  }
+  ImageView<std::uint8_t> read(Index i) override { return bring(i, false).image; }
+  ReadImage read_file(Index i) override { return bring(i, true); }
 
-  ReadImage read_file(Index i) override {
+ private:
+  ReadImage bring(Index i, bool as_file) {
     Slot& slot = images_.slots_[static_cast<std::size_t>(i)];
     const DecodedImage* known = slot.load(std::memory_order_acquire);
     if (known == &images_.unreadable_) return {};
@@ -49,25 +38,21 @@ class DecodedImages::Reader final : public ImageReader {
     try {
       images_.files_->read(i, file_);
       const std::string name = images_.files_->name(i);
-      if (const auto header = decoder_.inspect(file_, name, known == nullptr)) {
-        require_a_shape(name, header->height, header->width);
-        if (known == nullptr) slot.compare_exchange_strong(known, &images_.whole_);
-        return {.image = {nullptr, header->height, header->width, 3}, .jpeg = {file_, header->orientation}};
+      if (as_file) {
+        if (const auto header = decoder_.inspect(file_, name, known == nullptr)) {
+          require_a_shape(name, header->height, header->width);
+          if (known == nullptr) slot.compare_exchange_strong(known, &images_.whole_);
+          return {.image = {nullptr, header->height, header->width, 3}, .jpeg = {file_, header->orientation}};
+        }
       }
-      decode(i);
+      decoder_.decode(file_, name, image_);
+      require_a_shape(name, image_.height, image_.width);
     } catch (const FileError& error) {
       images_.note_unreadable(i, error.what());
       return {};
     }
     images_.keep(i, image_);
     return {.image = image_.view()};
-  }
-
- private:
-  void decode(Index i) {
-    const std::string name = images_.files_->name(i);
-    decoder_.decode(file_, name, image_);
-    require_a_shape(name, image_.height, image_.width);
   }
 
   const DecodedImages& images_;

@@ -1,12 +1,9 @@
 // The tuner of a GPU, in a build without CUDA. In: anything. Out: InvalidInput.
 #include "eval/tuner.hpp"
-#include "swav/core/error.hpp"
+#include "model/without_cuda.hpp"
 
 namespace swav::resnet {
 
-std::unique_ptr<Tuner> make_cuda_tuner(const TunerPlan&) {
-  throw InvalidInput(
-      "--device: cuda found, which this build is without; cpu, or a build with -DSWAV_WITH_CUDA=ON wanted");
-}
+std::unique_ptr<Tuner> make_cuda_tuner(const TunerPlan&) { refuse_cuda(); }
 
 }  // namespace swav::resnet
