@@ -100,6 +100,33 @@ TEST_CASE_TEMPLATE("codes in every layout of a row", T, float, double, Eigen::ha
   }
 }
 
+TEST_CASE("codes of scores that span many epsilons, with masses of any size, are those of double") {
+  std::mt19937 generator(49);
+  std::uniform_real_distribution<double> uniform;
+  for (int problem = 0; problem < 60; ++problem) {
+    CAPTURE(problem);
+    const Index rows = 1 + static_cast<Index>(generator() % 9), cols = 2 + static_cast<Index>(generator() % 12);
+    const double span = 40 + 40.5 * uniform(generator);
+    RowMatrix<float> scores(rows, cols);
+    for (Index i = 0; i < scores.size(); ++i) {
+      const double part = uniform(generator);
+      scores.data()[i] = static_cast<float>(-span * (problem % 2 == 0 ? part : part < 0.5 ? 0.0 : 1.0));
+    }
+    scores(0, 0) = 0;
+    scores(rows - 1, cols - 1) = static_cast<float>(-span);
+    swav::SinkhornOptions options{.epsilon = 1, .max_iterations = 1 + static_cast<int>(generator() % 20)};
+    if (problem % 3 == 0) {
+      options.prototype_masses.assign(static_cast<std::size_t>(cols), 1e-30);
+      options.prototype_masses.front() = 0.75;
+      options.prototype_masses.back() = 0.25;
+      if (cols > 3) options.prototype_masses[1] = 0;
+    }
+    CHECK(largest_difference(Sinkhorn<float>(options).codes(scores),
+                             swav::Sinkhorn<double>(options).codes(converted<double>(scores))) <=
+          Tolerance<float>::codes);
+  }
+}
+
 TEST_CASE_TEMPLATE("codes of more rows than a block's memory holds, in place, repeat bit for bit", T, float, double,
                    Eigen::half, Eigen::bfloat16) {
   Generator generator(47);

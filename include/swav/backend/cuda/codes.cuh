@@ -92,17 +92,20 @@ class CodesSolver<Scalar, CudaDevice, Group> {
     const auto tiles = [](Index rows) { return (rows + Tiles::rows - 1) / Tiles::rows; };
     const Index most_blocks = Index{each} * device_.multiprocessors();
     const Index blocks = std::min(tiles(scores.rows), most_blocks), row_bytes = Tiles::row_bytes(threads);
-    const Index resident = Tiles::rows * std::clamp<Index>(room / (row_bytes * Tiles::rows), 0,
-                                                           tiles((scores.rows + blocks - 1) / blocks));
-    const Index bytes = resident * row_bytes;
+    const Index tiles_of_block = tiles((scores.rows + blocks - 1) / blocks), block_rows = Tiles::rows * tiles_of_block;
+    const Index references = whole_references<A>(static_cast<int>(block_rows));
+    const Index resident =
+        Tiles::rows * std::clamp<Index>((room - references) / (row_bytes * Tiles::rows), 0, tiles_of_block);
+    const Index bytes = references + resident * row_bytes;
     if (blocks_with(bytes) < each) return false;
 
     WholeCodes<Scalar> whole{};
     whole.call = prepare(scores, out, statistics, blocks);
     whole.iterations = options_.max_iterations.value_or(3);
     whole.resident_rows = static_cast<int>(resident);
+    whole.block_rows = static_cast<int>(block_rows);
     whole.unit_scores = unit_scores && !whole.call.log_only;
-    whole.factors = reinterpret_cast<A*>(whole.call.column_sums);
+    whole.potentials = reinterpret_cast<A*>(whole.call.column_sums);
     if (!whole.unit_scores) whole.log = log_memory(scores.rows, scores.cols, blocks);
     launch(device_, {.shared_bytes = static_cast<std::size_t>(bytes), .cooperative = true}, blocks, threads, kernel,
            whole);

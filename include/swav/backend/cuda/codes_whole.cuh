@@ -1,6 +1,10 @@
 // SwAV's codes in one launch. In: scores in the GPU's memory. Out: codes. All blocks are there at once and wait for
 // each other between passes. A block keeps as many of its rows as its shared memory holds; the others are read again in
 // each pass, and the next ones while those before are worked with.
+//
+// Columns have potentials g_k, in powers of 2, that their scores' exponents are added to, and rows a reference: with
+// p_bk = exp2((s_bk - reference_b) scale + g_k) a row's sum of p leaves 1/B by a factor that one iteration makes, and
+// not by what the span of the scores makes of all of them.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -22,14 +26,16 @@ struct WholeCodes {
   LogCodes log;
   int iterations;
   int resident_rows;  // of a block, in shared memory
+  int block_rows;     // at most
   bool unit_scores;   // entries are in [-1, 1] but for rounding, and the scaling domain holds them
-  A* factors;         // [K]
+  A* potentials;      // [K]
 };
 
-/// factors_k = mass_k / the sum of column k over all blocks, in the order of the blocks; a block has a share of the
-/// columns, and several threads of it a column. `weight(b)` is what block b's sums are times.
+/// g_k += log2(mass_k / the sum of column k over all blocks), in the order of the blocks, from 0 at first; a block has
+/// a share of the columns, and several threads of it a column. `weight(b)` is what block b's sums are times.
 template <class Scalar, class Weight>
-__device__ void divide_masses(const WholeCodes<Scalar>& whole, double (&slots)[most_tile_threads], Weight weight) {
+__device__ void update_potentials(const WholeCodes<Scalar>& whole, double (&slots)[most_tile_threads], bool at_first,
+                                  Weight weight) {
   using A = Accumulator<Scalar>;
   const CodesCall<Scalar>& call = whole.call;
   const A* const partials = reinterpret_cast<const A*>(call.partial_sums);
@@ -52,7 +58,10 @@ __device__ void divide_masses(const WholeCodes<Scalar>& whole, double (&slots)[m
     __syncthreads();
     if (thread < width && column < last) {
       for (int w = 1; w < threads / warp_threads; ++w) sum += slots[w * width + thread];
-      whole.factors[column] = static_cast<A>(static_cast<double>(call.mass(column)) / sum);
+      const auto mass = static_cast<double>(call.mass(column));
+      A& potential = whole.potentials[column];
+      potential = mass > 0 ? (at_first ? A(0) : potential) + static_cast<A>(std::log2(mass / sum))
+                           : -std::numeric_limits<A>::infinity();
     }
     __syncthreads();
   }
@@ -106,10 +115,10 @@ __device__ void add_up_and_measure(const CodesCall<Scalar>& call, const Tiles& t
   call.block_minima[blockIdx.x] = -found[1];
 }
 
-/// q_bk = p_bk v_k / sum_k p_bk v_k for the rows of `out`; `exponential(score)` is p.
-template <class Layout, class Tiles, class Scalar, class A, class Exponential>
-__device__ void finish_whole(const CodesCall<Scalar>& call, const Tiles& tiles, const A (&factors)[Layout::items],
-                             Exponential exponential) {
+/// q_bk = p_bk / sum_k p_bk for the rows of `out`; `exponential(row of the block, item, score)` is p.
+template <class Layout, class Tiles, class Scalar, class Exponential>
+__device__ void finish_whole(const CodesCall<Scalar>& call, const Tiles& tiles, Exponential exponential) {
+  using A = Accumulator<Scalar>;
   constexpr int rows = Tiles::rows, items = Layout::items;
   __shared__ RowScratch<A, rows> scratch, entropy_scratch;
   __shared__ RowScratch<Place<A>, rows> places_scratch;
@@ -121,7 +130,7 @@ __device__ void finish_whole(const CodesCall<Scalar>& call, const Tiles& tiles, 
     if (out_row + row + rows <= 0) return;
     A codes[rows][items], sums[rows] = {};
     tile.for_each([&](int r, int item, A value) {
-      codes[r][item] = exponential(value) * factors[item];
+      codes[r][item] = exponential(row + r, item, value);
       sums[r] += codes[r][item];
     });
     reduce_rows(sums, CudaAdd(), scratch, turn);
@@ -167,6 +176,20 @@ __device__ void finish_whole(const CodesCall<Scalar>& call, const Tiles& tiles, 
   });
 }
 
+/// The bytes of a block's references, before its resident rows.
+template <class A>
+[[nodiscard]] __host__ __device__ constexpr Index whole_references(int rows) {
+  return (rows * static_cast<Index>(sizeof(A)) + 15) / 16 * 16;
+}
+
+/// By which the row's sum times B becomes 1, to rounding; which reference it is does not matter, but that it be finite.
+template <class A>
+__device__ void move_reference(A& reference, A product, A scale) {
+  constexpr A most = std::numeric_limits<A>::max() / 4;
+  const A moved = reference + logarithm_of_2(product) / scale;
+  reference = moved <= most ? (moved < -most ? -most : moved) : most;
+}
+
 /// All of a call. Raises the fault, and writes nothing, where the scores are not finite or the domain that is asked for
 /// does not hold them.
 template <class Layout, class Scalar>
@@ -183,60 +206,73 @@ __global__ void __launch_bounds__(most_tile_threads, Layout::items * sizeof(Accu
   int turn = 0;
   const CodesCall<Scalar>& call = whole.call;
   const auto grid = cooperative_groups::this_grid();
-  const Tiles tiles(call.scores, call.first_row(), call.last_row(), memory, whole.resident_rows);
-  A sums[items] = {}, factors[items] = {}, maximum = A(1);
+  A* const references = reinterpret_cast<A*>(memory);  // halves of them, of the block's rows
+  const Tiles tiles(call.scores, call.first_row(), call.last_row(), memory + whole_references<A>(whole.block_rows),
+                    whole.resident_rows);
+  A sums[items] = {}, potentials[items] = {};
   // Of halves, whose difference is finite; the scale is at most a quarter of the range.
-  const auto exponential = [&](A value) { return power_of_2((value * A(0.5) - maximum * A(0.5)) * (2 * call.scale)); };
+  const A scale = 2 * call.scale;
   const auto store_sums = [&] {
     Layout::store(call.template partials_of_block<A>(), call.scores.cols, [&](int item, Index) { return sums[item]; });
     grid.sync();
   };
 
+  A reference = A(0);  // halfway between the extremes, and sums are relative to the maximum: rows' sums are in between
   if (whole.unit_scores) {
     tiles.read([&](int row, const Tile& tile) {
       tile.for_each([&](int r, int item, A value) {
-        if (row + r < tiles.count()) sums[item] += exponential(value);
+        if (row + r < tiles.count()) sums[item] += power_of_2((value * A(0.5) - A(0.5)) * scale);
       });
     });
     store_sums();
-    divide_masses(whole, slots, [](Index) { return A(1); });
+    update_potentials(whole, slots, true, [](Index) { return A(1); });
   } else {
     add_up_and_measure(call, tiles, sums);
     store_sums();
     A range[3];
     range_of_blocks(call, Index{gridDim.x}, range, range_scratch);
     const bool reports = blockIdx.x == 0 && threadIdx.x == 0;
-    const CodesDomain domain = choose_domain(call, -range[1], range[0], range[2] == A(0), reports);
-    maximum = range[0];
+    const A maximum = range[0];
+    const CodesDomain domain = choose_domain(call, -range[1], maximum, range[2] == A(0), reports);
     if (domain == CodesDomain::none) return;
-    if (domain != CodesDomain::scaling) return whole_log_codes(whole, static_cast<double>(maximum));
-    divide_masses(whole, slots,
-                  [&](Index block) { return scaled_exponential(call.block_maxima[block], maximum, call.scale); });
+    if (domain == CodesDomain::log) return whole_log_codes(whole, static_cast<double>(maximum));
+    update_potentials(whole, slots, true,
+                      [&](Index block) { return scaled_exponential(call.block_maxima[block], maximum, call.scale); });
+    reference = maximum * A(0.25) - range[1] * A(0.25);
   }
+  for (int row = static_cast<int>(threadIdx.x); row < whole.block_rows; row += static_cast<int>(blockDim.x))
+    references[row] = reference;
+  const auto exponential = [&](int row, int item, A value) {
+    return power_of_2((value * A(0.5) - references[row]) * scale + potentials[item]);
+  };
   for (int iteration = 1;; ++iteration) {
     grid.sync();
-    Layout::load(whole.factors, call.scores.cols, factors);
+#pragma unroll
+    for (int item = 0; item < items; ++item) potentials[item] = -std::numeric_limits<A>::infinity();
+    Layout::load(whole.potentials, call.scores.cols, potentials);
     if (iteration >= whole.iterations) break;
 #pragma unroll
     for (int item = 0; item < items; ++item) sums[item] = A(0);
     tiles.read_again([&](int row, const Tile& tile) {
-      A kernel[rows][items], products[rows] = {};
+      A plan[rows][items], products[rows] = {};
       tile.for_each([&](int r, int item, A value) {
-        kernel[r][item] = exponential(value);
-        products[r] += kernel[r][item] * factors[item];
+        plan[r][item] = exponential(row + r, item, value);
+        products[r] += plan[r][item];
       });
       reduce_rows(products, CudaAdd(), scratch, turn);
 #pragma unroll
       for (int r = 0; r < rows; ++r) {
-        const A u = row + r < tiles.count() ? reciprocal(call.samples * products[r]) : A(0);
+        const A product = call.samples * products[r];
+        const A u = row + r < tiles.count() ? reciprocal(product) : A(0);
 #pragma unroll
-        for (int item = 0; item < items; ++item) sums[item] += u * kernel[r][item];
+        for (int item = 0; item < items; ++item) sums[item] += u * plan[r][item];
+        if (threadIdx.x == 0) move_reference(references[row + r], product, scale);
       }
     });
     store_sums();
-    divide_masses(whole, slots, [](Index) { return A(1); });
+    update_potentials(whole, slots, false, [](Index) { return A(1); });
   }
-  finish_whole<Layout>(call, tiles, factors, exponential);
+  finish_whole<Layout>(call, tiles, exponential);
 }
 
 }  // namespace swav::detail
