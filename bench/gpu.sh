@@ -1,28 +1,48 @@
 #!/usr/bin/env bash
-# Times codes, the loss, LARC, crops and k-NN on the GPU that is here beside PyTorch and torchvision, and writes
-# docs/results/gpu-<name>.json; the table is printed. Then transports beside POT, OTT and flash-sinkhorn, as far as the
-# Python has them (pip install pot ott-jax "jax[cuda13]" flash-sinkhorn), into gpu-solve-<name>.json, and the trainer's
-# ResNet-50, into gpu-resnet-<name>.json. Needs CUDA 13 with cuBLAS, and a Python with PyTorch and torchvision; for the
-# trainer CMake and cuDNN 9.
-#   bash bench/gpu.sh [ARCHITECTURE [PYTHON]]    90 and python3 by default; the program in build-gpu/
-# The kernels of one case, in the order of their time: nsys profile --stats=true build-gpu/bench_gpu CASE, for which the
-# head of bench/gpu/bench_gpu.cu has the words.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-architecture=${1:-90} python=${2:-python3}
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-mkdir -p build-gpu
-for program in bench_gpu bench_solve; do
-  "$nvcc" -std=c++20 -O3 -arch="sm_$architecture" --extended-lambda --expt-relaxed-constexpr -Werror all-warnings -Iinclude \
-    "bench/gpu/$program.cu" -lcublas -Xlinker "-rpath=$(dirname "$(readlink -f "$nvcc")")/../lib64" \
-    -o "build-gpu/$program" &
-done
-wait -n # the one that ends first
-wait -n
-"$python" bench/gpu/run_gpu.py build-gpu/bench_gpu docs/results
-"$python" bench/gpu/run_solve.py build-gpu/bench_solve docs/results
+# Times the library on a GPU, and writes JSON files and tables of them: `library`, codes, the loss, LARC, crops and k-NN
+# beside PyTorch and torchvision (gpu-<name>.json); `solve`, transports beside POT, OTT and flash-sinkhorn, as far as the
+# Python has them (gpu-solve-<name>.json; pip install pot ott-jax "jax[cuda13]" flash-sinkhorn); `resnet`, the trainer's
+# ResNet-50 (gpu-resnet-<name>.json).
+#   bash bench/gpu.sh [ARCHITECTURE]            builds and times, for sm_90 by default
+#   bash bench/gpu.sh --build [ARCHITECTURE]    needs no GPU; what is to run is then in build-gpu/packs/
+#   bash bench/gpu.sh --run [PART...]           needs no compiler but what torch.compile wants; all parts by default
+# To build and to run wants what the head of tests/gpu.sh says, but compute-sanitizer; to run, a Python (SWAV_PYTHON) with
+# PyTorch and torchvision. Files go to docs/results, or to SWAV_GPU_LOGS beside the logs. Ours of all cases come first, and
+# the file is written after every figure: a run that is cut short has lost little.
+# The kernels of one case, in the order of their time: nsys profile --stats=true build-gpu/bench/bench_gpu CASE, for which
+# the head of bench/gpu/bench_gpu.cu has the words.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+programs=bench known_parts=(library solve resnet)
+source tests/gpu_parts.sh
 
-cmake -S . -B build-gpu/trainer -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWAV_CUDA_ARCHITECTURES="$architecture" \
-  --log-level=WARNING
-cmake --build build-gpu/trainer -j "$(nproc)" --target bench_resnet_gpu
-"$python" bench/gpu/run_resnet.py build-gpu/trainer/examples/resnet/bench_resnet_gpu docs/results
+build() {
+  begin_build -O3
+  local program
+  for program in bench_gpu bench_solve; do
+    rm -f "$output/objects/$program"*
+    "${compiler[@]}" "${cuda_flags[@]}" -Iinclude -c "bench/gpu/$program.cu" -o "$output/objects/$program.o" &
+  done
+  wait
+  for program in bench_gpu bench_solve; do
+    "$nvcc" "$output/objects/$program.o" "${link_flags[@]}" -o "$output/objects/$program" || fault "$program (not built)"
+  done
+  build_trainer bench_resnet_gpu
+  end_build "$output"/objects/bench_{gpu,solve} "$output/trainer/examples/resnet/bench_resnet_gpu"
+}
+
+results=${SWAV_GPU_LOGS:-docs/results}
+# timed PROGRAM SCRIPT SECONDS LOG
+timed() {
+  has "$1" || return
+  step "bench/gpu/$2" "$3" "$4" env PYTHONUNBUFFERED=1 "$python" "bench/gpu/$2" "$output/bench/$1" "$results"
+  grep '^|' "$logs/$4"
+}
+device() { has bench_gpu && step "one case" 60 device.log "$output/bench/bench_gpu" codes 4096 3000 float; }
+library() { timed bench_gpu run_gpu.py 560 library.log; }
+solve() { timed bench_solve run_solve.py 560 solve.log; }
+resnet() { timed bench_resnet_gpu run_resnet.py 560 resnet.log; }
+
+arguments "$@"
+[[ $mode == run ]] || build
+run_parts

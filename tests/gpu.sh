@@ -1,117 +1,109 @@
 #!/usr/bin/env bash
-# Builds the typed tests with nvcc and runs them on the GPU that is here, then a selection of them under
-# compute-sanitizer, then the trainer's tests and a short run of it, and ends with a verdict. Needs CUDA 13 with cuBLAS;
-# Eigen and doctest, in the usual places or in SWAV_GPU_INCLUDES (folders, separated by colons); for the trainer CMake,
-# cuDNN 9 and what it needs on a CPU (docs/training.md), with the CMake packages of all of these: CMAKE_PREFIX_PATH in the
-# environment names folders that CMake does not look in by itself. Two GPUs, NCCL and MPI: training over both, too.
-#   bash tests/gpu.sh [ARCHITECTURE]    90 by default; objects and logs in build-gpu/
+# Builds the typed tests with nvcc, the trainer's tests and the trainer, and runs them on a GPU, each part with a verdict:
+# `typed`; `sanitize`, a few of these under compute-sanitizer; `trainer`, its tests and a short run.
+#   bash tests/gpu.sh [ARCHITECTURE]            both, for sm_90 by default
+#   bash tests/gpu.sh --build [ARCHITECTURE]    needs no GPU; what is to run is then in build-gpu/packs/
+#   bash tests/gpu.sh --run [PART...]           needs no compiler; all parts by default
+# To build wants CUDA 13 with cuBLAS; Eigen and doctest, in the usual places or in SWAV_GPU_INCLUDES (folders, separated by
+# colons); for the trainer CMake, cuDNN 9, NCCL and nvJPEG where they are to be tested, and what it needs on a CPU
+# (docs/training.md): CMAKE_PREFIX_PATH names folders that CMake does not look in by itself. CMAKE_CUDA_COMPILER_LAUNCHER and
+# CMAKE_CXX_COMPILER_LAUNCHER may be ccache, CMAKE_BUILD_PARALLEL_LEVEL the compilers at a time.
+# To run wants the driver, this folder with build-gpu/packs at any path, cuBLAS, cuDNN and NCCL (of CUDA's toolkit, of
+# Python's packages, or in SWAV_CUDA_LIBRARIES), compute-sanitizer and Python (SWAV_PYTHON, python3 by default). SWAV_GPU_LOGS
+# is the folder for logs and verdicts, build-gpu by default; SWAV_GPU_SECONDS the limit of every step in place of its own.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-architecture=${1:-90}
-output=build-gpu
-mkdir -p "$output"
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+programs=tests known_parts=(typed sanitize trainer)
+source tests/gpu_parts.sh
 
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-if ! device=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1) || [[ -z $device ]]; then
-  echo "verdict: NOT RUN, there is no GPU here"
-  exit 1
-fi
-echo "== $device, $("$nvcc" --version | tail -1)"
-
-flags=(-std=c++20 -O2 -arch="sm_$architecture" --extended-lambda --expt-relaxed-constexpr -Werror all-warnings
-  -diag-suppress 20208 # the tests' references have long doubles in host and device functions
-  -DEIGEN_NO_CUDA -DSWAV_TEST_CUDA "-DSWAV_GOLDEN_DIR=\"$PWD/tests/golden\"" -Iinclude -Itests -isystem /usr/include/eigen3)
-IFS=: read -ra extra <<<"${SWAV_GPU_INCLUDES:-}"
-for i in ${extra[@]+"${!extra[@]}"}; do
-  extra[i]=$(realpath "${extra[i]}") # CMake compiles elsewhere
-  flags+=(-isystem "${extra[i]}")
-done
-
-sources=(tests/crops/exactness.cpp tests/crops/photographs.cpp tests/cuda/cuda_device.cpp
-  tests/evaluate/evaluate.cpp tests/loss/swapped_prediction.cpp tests/optim/optimizers.cpp
-  tests/sinkhorn/batch.cpp
-  tests/sinkhorn/codes.cpp tests/sinkhorn/codes_options.cpp tests/sinkhorn/gradients.cpp tests/sinkhorn/transport.cpp
-  tests/main.cpp)
-compile() {
-  local source=$1
-  shift
-  "$@" -x cu -c "$source" -o "build-gpu/$(basename "$source").o" || echo "$source" >>build-gpu/not_compiled
+build() {
+  begin_build -O2
+  local sources=(tests/crops/exactness.cpp tests/crops/photographs.cpp tests/cuda/cuda_device.cpp
+    tests/evaluate/evaluate.cpp tests/loss/swapped_prediction.cpp tests/optim/optimizers.cpp tests/sinkhorn/batch.cpp
+    tests/sinkhorn/codes.cpp tests/sinkhorn/codes_options.cpp tests/sinkhorn/gradients.cpp tests/sinkhorn/transport.cpp
+    tests/main.cpp)
+  # The tests' references have long doubles in host and device functions: 20208.
+  local flags=("${cuda_flags[@]}" -diag-suppress 20208 -DEIGEN_NO_CUDA -DSWAV_TEST_CUDA
+    '-DSWAV_GOLDEN_DIR="tests/golden"' -Iinclude -Itests -isystem /usr/include/eigen3 ${includes[@]+"${includes[@]}"})
+  rm -f "$output"/objects/*
+  compile() {
+    local source=$1
+    shift
+    "$@" -x cu -c "$source" -o "build-gpu/objects/$(basename "$source").o" || echo "$source" >>build-gpu/objects/not_compiled
+  }
+  export -f compile
+  printf '%s\0' "${sources[@]}" | xargs -0 -P "$jobs" -I{} bash -c 'compile "$@"' _ {} "${compiler[@]}" "${flags[@]}"
+  # Operators of the host alone, which nvcc would have in device code, too.
+  "${compiler[@]}" -std=c++20 -O2 -Itests -Iinclude -x c++ -c tests/allocations.cpp -o "$output/objects/allocations.cpp.o" ||
+    echo tests/allocations.cpp >>"$output/objects/not_compiled"
+  # What did compile is run.
+  [[ ! -e $output/objects/not_compiled ]] || fault "not compiled: $(paste -sd' ' "$output/objects/not_compiled")"
+  local wrapped=() function
+  for function in malloc calloc realloc aligned_alloc; do wrapped+=(-Xlinker "--wrap=$function"); done
+  "$nvcc" "${wrapped[@]}" "$output"/objects/*.o "${link_flags[@]}" -o "$output/objects/test_cuda" || fault "test_cuda (not linked)"
+  build_trainer test_resnet_cuda test_trainer_cuda swav-train swav-eval
+  local trainer=$output/trainer
+  end_build "$output/objects/test_cuda" "$trainer"/tests/cuda/test_{resnet,trainer}_cuda \
+    "$trainer/examples/resnet/swav-train" "$trainer/examples/resnet/eval/swav-eval"
 }
-export -f compile
-rm -f "$output"/*.o "$output/not_compiled"
-printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -I{} bash -c 'compile "$@"' _ {} "$nvcc" "${flags[@]}"
-# Operators of the host alone, which nvcc would have in device code, too.
-"$nvcc" -std=c++20 -O2 -Itests -Iinclude -x c++ -c tests/allocations.cpp -o "$output/allocations.cpp.o" ||
-  { echo "verdict: FAILED, tests/allocations.cpp not compiled"; exit 1; }
-failed=()
-[[ -e $output/not_compiled ]] && failed+=("not compiled: $(paste -sd' ' "$output/not_compiled")") # what did compile is run
-wrapped=()
-for function in malloc calloc realloc aligned_alloc; do wrapped+=(-Xlinker "--wrap=$function"); done
-libraries=$(dirname "$(readlink -f "$nvcc")")/../lib64 # which the loader may not know of
-"$nvcc" -arch="sm_$architecture" "${wrapped[@]}" "$output"/*.o -lcublas -Xlinker "-rpath=$libraries" \
-  -o "$output/test_cuda" ||
-  { echo "verdict: FAILED, not linked"; exit 1; }
 
-"$output/test_cuda" 2>&1 | tee "$output/tests.log" || failed+=(tests)
+# A line as it ends, so that a test that was stopped is the one after the last.
+doctest() {
+  local what=$1 limit=$2 log=$3 program=$4
+  shift 4
+  step "$what" "$limit" "$log" stdbuf -oL "$output/tests/$program" --no-colors=1 --duration=1 "$@"
+}
+
+device() { has test_cuda && doctest "one test" 60 device.log test_cuda --test-case='streams of their own*'; }
+
+typed() { has test_cuda && doctest "typed tests" 300 typed.log test_cuda; }
 
 # On a few small cases: a sanitizer slows kernels down a hundredfold.
-selection=(-tc='optimisers*,all views of a batch*,k-NN: a small*,codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*,transports of rows*,loss and gradients at temp*')
-if command -v compute-sanitizer >/dev/null; then
+sanitize() {
+  has test_cuda || return
+  local tool sanitizer
+  local selection='optimisers*,all views of a batch*,k-NN: a small*,codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*,transports of rows*,loss and gradients at temp*'
+  if ! sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null); then
+    faults+=("compute-sanitizer (not found)")
+    return
+  fi
   for tool in memcheck racecheck initcheck; do
-    echo "== compute-sanitizer $tool"
-    compute-sanitizer --tool "$tool" --error-exitcode 9 "$output/test_cuda" "${selection[@]}" \
-      >"$output/$tool.log" 2>&1 || failed+=("$tool")
-    tail -3 "$output/$tool.log"
+    step "$tool" 240 "sanitize.$tool.log" "$sanitizer" --tool "$tool" --error-exitcode 9 "$output/tests/test_cuda" --no-colors=1 \
+      --duration=1 --test-case="$selection"
   done
-else
-  failed+=("compute-sanitizer (not found)")
-fi
+}
 
-# The trainer: the network against PyTorch's golden files, learners against those on the CPU, a run that learns.
-trainer=$output/trainer
-if cmake -S . -B "$trainer" -DCMAKE_BUILD_TYPE=Release -DSWAV_WITH_CUDA=ON -DSWAV_CUDA_ARCHITECTURES="$architecture" \
-  -DCMAKE_CXX_FLAGS="$(printf -- '-isystem %s ' ${extra[@]+"${extra[@]}"} | sed 's/-isystem  *$//')" \
-  >"$output/trainer_configure.log" 2>&1 &&
-  cmake --build "$trainer" -j "$(nproc)" --target test_resnet_cuda test_trainer_cuda swav-train swav-eval \
-    >"$output/trainer_build.log" 2>&1; then
-  ctest --test-dir "$trainer" -L trainer_cuda --output-on-failure 2>&1 | tee "$output/trainer.log" ||
-    failed+=("the trainer's tests")
-  # Ranks that share batches, a GPU each, against one learner of whole batches; then the program.
+# As torchrun starts them. One that fails may leave the other waiting for it.
+# shellcheck disable=SC2016
+two_ranks='export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29400
+RANK=1 LOCAL_RANK=1 "$@" &
+RANK=0 LOCAL_RANK=0 "$@" && wait $!'
+
+# The network against PyTorch's golden files, learners against those on the CPU, a run that learns; with two GPUs, ranks that
+# share batches against one learner of whole batches, and a run.
+trainer() {
+  local data=$output/trainer-data run=$output/trainer-run gpus
+  export OMP_WAIT_POLICY=passive
+  if has test_resnet_cuda; then
+    doctest "tests of the network" 180 trainer.log test_resnet_cuda --test-case-exclude='names, shapes*'
+  fi
+  if has test_trainer_cuda; then doctest "tests of the trainer" 240 trainer.log test_trainer_cuda; fi
+  has swav-train && has swav-eval && step "images" 60 trainer.log "$python" tests/gpu_images.py "$data" || return
+  local train=("$output/tests/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite)
+  if step "a run" 120 trainer.log "${train[@]}" --output "$run"; then
+    step "an evaluation" 60 trainer.log "$output/tests/swav-eval" knn "$run" --device cuda
+  fi
   gpus=$(nvidia-smi -L | grep -c '^GPU')
-  ranks=()
   if ((gpus < 2)); then
-    echo "several GPUs: skipped: $gpus GPU"
-  elif ! command -v mpirun >/dev/null; then
-    echo "several GPUs: skipped: no mpirun"
-  else
-    # A rank that fails may leave the other waiting for it.
-    ranks=(timeout 600 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --bind-to none -n 2)
-    "${ranks[@]}" "$trainer/tests/cuda/test_trainer_cuda" --no-colors=1 --no-skip --test-case="ranks with a GPU each*" 2>&1 |
-      tee "$output/trainer_ranks.log" || failed+=("two GPUs")
-    grep -q 'test cases: *0 ' "$output/trainer_ranks.log" && failed+=("two GPUs (built without MPI)")
+    note=", not on several GPUs"
+    return
   fi
-  data=build-gpu/trainer-data
-  if "${SWAV_PYTHON:-python3}" tests/gpu_images.py "$data"; then
-    "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite \
-      --output "$output/trainer-run" 2>&1 | tee "$output/trainer_run.log" || failed+=("a run of the trainer")
-    "$trainer/examples/resnet/eval/swav-eval" knn "$output/trainer-run" --device cuda 2>&1 | tee "$output/trainer_eval.log" ||
-      failed+=("an evaluation")
-    ((${#ranks[@]} == 0)) ||
-      "${ranks[@]}" "$trainer/examples/resnet/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" \
-        --overwrite --output "$output/trainer-ranks" 2>&1 | tee -a "$output/trainer_ranks.log" ||
-      failed+=("a run on two GPUs")
-  else
-    failed+=("a run of the trainer (no images)")
-  fi
-else
-  tail -5 "$output"/trainer_configure.log "$output"/trainer_build.log 2>/dev/null
-  failed+=("the trainer (not built: $output/trainer_*.log)")
-fi
+  note=", on two GPUs, too"
+  step "tests on two GPUs" 180 trainer.log bash -c "$two_ranks" _ "$output/tests/test_trainer_cuda" --no-colors=1 --no-skip \
+    --test-case="ranks with a GPU each*"
+  step "a run on two GPUs" 120 trainer.log bash -c "$two_ranks" _ "${train[@]}" --output "$output/trainer-ranks"
+}
 
-if ((${#failed[@]} > 0)); then
-  echo "verdict: FAILED on $device: ${failed[*]}"
-  exit 1
-fi
-several="two GPUs"
-((${#ranks[@]} > 0)) || several="not several GPUs"
-echo "verdict: PASSED on $device: the typed tests, memcheck, racecheck, initcheck, the trainer, $several"
+arguments "$@"
+[[ $mode == run ]] || build
+run_parts

@@ -4,14 +4,12 @@ in turn after half a second of others, captured in CUDA graphs on both sides but
 long, as many as five seconds have, 10 at least."""
 
 import gc
-import json
-import pathlib
-import re
-import subprocess
 import sys
 import time
 
 import torch
+
+from report import Report, ours
 
 EPSILON, TEMPERATURE, ITERATIONS, SETS, REPETITIONS = 0.05, 0.1, 3, 4, 100
 WARM_UP_SECONDS, MOST_SECONDS, LEAST_REPETITIONS = 0.5, 5, 10
@@ -194,7 +192,7 @@ def peer(case, compiled):
     kind, *sizes, scalar = case.split()
     sizes, dtype = [int(size) for size in sizes], getattr(torch, {"float": "float32"}.get(scalar, scalar))
     if compiled and kind in ("crops", "knn"):
-        return {"error": "-"}
+        return {"failed": "-"}
     try:
         if kind == "larc":
             calls = larc_calls(dtype, compiled)
@@ -223,10 +221,10 @@ def peer(case, compiled):
         peak = (torch.cuda.max_memory_allocated() - before) / 2**20
         return timed(calls) | {"workspace_mib": peak}
     except torch.OutOfMemoryError:
-        return {"error": "out of memory"}
+        return {"failed": "out of memory"}
     except Exception as error:  # of its compiler: the other figures stand
         print(f"{case}: {error}", file=sys.stderr)
-        return {"error": type(error).__name__}
+        return {"failed": type(error).__name__}
 
 
 def bound_ms(case, copy_rate):
@@ -247,26 +245,25 @@ def copy_rate():
 def main(binary, results):
     name = torch.cuda.get_device_name()
     rate = copy_rate()
-    report = {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda, "copy_bytes_per_s": rate,
-              "cases": []}
+    rows = [{"case": case, "bound_ms": bound_ms(case, rate)} for case in CASES]
+    report = Report(results, "", name, rows, torch=torch.__version__, cuda=torch.version.cuda, copy_bytes_per_s=rate)
     print(f"{name}, PyTorch {torch.__version__}, a copy moves {rate / 1e12:.2f} TB/s\n")
-    print("| case | ms | of the bound | PyTorch eager | torch.compile | MiB, eager's |\n|---|---|---|---|---|---|")
-    path = pathlib.Path(results) / f'gpu-{re.sub("[^a-z0-9]+", "-", name.lower())}.json'
-    for case in CASES:
-        release_memory()
-        out = subprocess.run([binary, *case.split()], capture_output=True, text=True)
-        ours = json.loads(out.stdout) if out.returncode == 0 else {"error": out.stderr.strip()}
-        row = {"case": case, "swav": ours, "eager": peer(case, False), "compiled": peer(case, True),
-               "bound_ms": bound_ms(case, rate)}
-        report["cases"].append(row)
-        ms = ours.get("median_ms")
-        ratio = lambda p: p["error"] if "error" in p else f'{p["median_ms"] / ms:.1f} x' if ms else "-"
+    release_memory()
+    for row in rows:
+        report.add(row, "swav", ours(binary, *row["case"].split()))
+    for row in rows:
+        report.add(row, "eager", peer(row["case"], False))
+    for row in rows:  # the compiler takes the longest
+        report.add(row, "compiled", peer(row["case"], True))
+    print("\n| case | ms | of the bound | PyTorch eager | torch.compile | MiB, eager's |\n|---|---|---|---|---|---|")
+    for row in rows:
+        ms = row["swav"].get("median_ms")
+        ratio = lambda p: p["failed"] if "failed" in p else f'{p["median_ms"] / ms:.1f} x' if ms else "-"
         share = f'{100 * row["bound_ms"] / ms:.0f} %' if ms and row["bound_ms"] else ""
-        print(f'| {case} | {ours.get("error") or f"{ms:.4f}"} | {share} | {ratio(row["eager"])} | '
-              f'{ratio(row["compiled"])} | {ours.get("workspace_mib", 0):.0f}, '
-              f'{row["eager"].get("workspace_mib", float("nan")):.0f} |', flush=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\nwritten: {path}")
+        print(f'| {row["case"]} | {row["swav"].get("failed") or f"{ms:.4f}"} | {share} | {ratio(row["eager"])} | '
+              f'{ratio(row["compiled"])} | {row["swav"].get("workspace_mib", 0):.0f}, '
+              f'{row["eager"].get("workspace_mib", float("nan")):.0f} |')
+    print(f"\nwritten: {report.path}")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ docs/results/gpu-resnet-<name>.json and its table on the standard output. A step
 memory, forward and backward from a fixed gradient of the embeddings; medians of 30. Needs torchvision."""
 
 import gc
-import json
-import pathlib
-import re
-import subprocess
 import sys
 import time
 
 import torch
 import torchvision
+
+from report import Report, ours
 
 CASES, WARM_UP, REPETITIONS = [16, 32, 64], 10, 30
 
@@ -61,28 +59,28 @@ def peer(images, compiled):
         return {"median_ms": median, "least_ms": min(times), "images_per_s": images / median * 1e3,
                 "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
     except torch.OutOfMemoryError:
-        return {"error": "out of memory"}
+        return {"failed": "out of memory"}
     except Exception as error:  # of its compiler: the other figures stand
         print(f"{images} images: {error}", file=sys.stderr)
-        return {"error": type(error).__name__}
+        return {"failed": type(error).__name__}
 
 
 def main(binary, results):
     name = torch.cuda.get_device_name()
-    report = {"device": name, "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "cases": []}
+    rows = [{"images": images} for images in CASES]
+    report = Report(results, "resnet-", name, rows, torch=torch.__version__, cudnn=torch.backends.cudnn.version())
     print(f"{name}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}\n")
-    print("| images a step | ours, images/s | PyTorch eager channels_last | torch.compile max-autotune |\n|---|---|---|---|")
-    path = pathlib.Path(results) / f'gpu-resnet-{re.sub("[^a-z0-9]+", "-", name.lower())}.json'
-    for images in CASES:
-        release_memory()
-        out = subprocess.run([binary, str(images), "50", "bfloat16"], capture_output=True, text=True)
-        ours = json.loads(out.stdout) if out.returncode == 0 else {"error": out.stderr.strip()}
-        row = {"images": images, "swav": ours, "eager": peer(images, False), "compiled": peer(images, True)}
-        report["cases"].append(row)
-        text = lambda r: r.get("error") or f'{r["images_per_s"]:.0f}'
-        print(f'| {images} | {text(ours)} | {text(row["eager"])} | {text(row["compiled"])} |', flush=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\nwritten: {path}")
+    for row in rows:
+        report.add(row, "swav", ours(binary, str(row["images"]), "50", "bfloat16"))
+    for row in rows:
+        report.add(row, "eager", peer(row["images"], False))
+    for row in rows:  # the compiler takes minutes
+        report.add(row, "compiled", peer(row["images"], True))
+    print("\n| images a step | ours, images/s | PyTorch eager channels_last | torch.compile max-autotune |\n|---|---|---|---|")
+    text = lambda r: r.get("failed") or f'{r["images_per_s"]:.0f}'
+    for row in rows:
+        print(f'| {row["images"]} | {text(row["swav"])} | {text(row["eager"])} | {text(row["compiled"])} |')
+    print(f"\nwritten: {report.path}")
 
 
 if __name__ == "__main__":

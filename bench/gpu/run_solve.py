@@ -6,11 +6,7 @@ solves with the wait.
 error of the marginals of 1e-6. "points N D": from points of D dimensions in float, epsilon a twentieth of the mean cost,
 100 iterations; peers that store the cost find it in each call."""
 
-import json
 import os
-import pathlib
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +15,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import numpy as np
 import torch
+
+from report import Report, ours
 
 CASES = [("matrix", 4096, 1), ("matrix", 4096, 2), ("matrix", 4096, 3), ("matrix", 10000, 2), ("points", 4096, 64),
          ("points", 16384, 64), ("points", 16384, 3)]
@@ -46,14 +44,12 @@ class Problem:
         return torch.tensor(self.x, dtype=dtype, device="cuda"), torch.tensor(self.y, dtype=dtype, device="cuda")
 
 
-def ours(binary, problem):
+def own(binary, problem):
     with tempfile.NamedTemporaryFile() as file:
         file.write(problem.x.tobytes() + problem.y.tobytes())
         file.flush()
-        out = subprocess.run([binary, problem.kind, problem.scalar, file.name, *map(str, problem.x.shape),
-                              repr(problem.epsilon), str(problem.iterations), repr(problem.tolerance)],
-                             capture_output=True, text=True)
-    return json.loads(out.stdout) if out.returncode == 0 else {"failed": out.stderr.strip()}
+        return ours(binary, problem.kind, problem.scalar, file.name, *map(str, problem.x.shape), repr(problem.epsilon),
+                    str(problem.iterations), repr(problem.tolerance))
 
 
 def timed(work):
@@ -142,7 +138,7 @@ def flash(problem, tf32):
     return timed(work)
 
 
-def peer(name, problem):
+def figures(name, problem):
     try:
         with torch.no_grad():
             library, _, mode = name.partition(" ")
@@ -159,21 +155,23 @@ def peer(name, problem):
 
 def main(binary, results):
     name = torch.cuda.get_device_name()
-    report = {"device": name, "torch": torch.__version__, "cases": []}
-    path = pathlib.Path(results) / f'gpu-solve-{re.sub("[^a-z0-9]+", "-", name.lower())}.json'
-    print(f"{name}\n\n| case | ms | iterations | {' | '.join(PEERS)} |\n|---|---|---|{'---|' * len(PEERS)}")
-    for case in CASES:
-        problem = Problem(*case)
-        row = {"case": " ".join(map(str, case)), "epsilon": problem.epsilon, "swav": ours(binary, problem)}
-        row |= {name: peer(name, problem) for name in PEERS}
-        report["cases"].append(row)
+    problems = [Problem(*case) for case in CASES]
+    rows = [{"case": " ".join(map(str, case)), "epsilon": problem.epsilon} for case, problem in zip(CASES, problems)]
+    report = Report(results, "solve-", name, rows, torch=torch.__version__)
+    print(f"{name}\n")
+    for row, problem in zip(rows, problems):
+        report.add(row, "swav", own(binary, problem))
+    for row, problem in zip(rows, problems):
+        for peer in PEERS:
+            report.add(row, peer, figures(peer, problem))
+    print(f"\n| case | ms | iterations | {' | '.join(PEERS)} |\n|---|---|---|{'---|' * len(PEERS)}")
+    for row, problem in zip(rows, problems):
         ms = row["swav"].get("median_ms")
         note = "" if row["swav"].get("converged", True) or problem.kind == "points" else " (not converged)"
-        cells = [row[name].get("failed") or (f'{row[name]["median_ms"] / ms:.2f} x' if ms else "") for name in PEERS]
+        cells = [row[peer].get("failed") or (f'{row[peer]["median_ms"] / ms:.2f} x' if ms else "") for peer in PEERS]
         print(f'| {row["case"]} | {row["swav"].get("failed") or f"{ms:.3f}"} | {row["swav"].get("iterations", "")}{note} | '
-              f'{" | ".join(cells)} |', flush=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\nwritten: {path}")
+              f'{" | ".join(cells)} |')
+    print(f"\nwritten: {report.path}")
 
 
 if __name__ == "__main__":

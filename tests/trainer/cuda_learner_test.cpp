@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -15,7 +16,9 @@
 #include "eval/command_line.hpp"
 #include "eval/session.hpp"
 #include "image_files.hpp"
-#ifdef SWAV_MPIEXEC
+// NCCL is emulated over MPI.
+#if defined(SWAV_MPIEXEC) || !defined(SWAV_CUDA_EMULATED)
+#define SWAV_TEST_RANKS
 #include "rank_checks.hpp"
 #include "train/launch.hpp"
 #endif
@@ -29,7 +32,7 @@
 #include "train/run.hpp"
 #ifdef SWAV_CUDA_EMULATED
 #include "cudnn.h"
-#ifdef SWAV_MPIEXEC
+#ifdef SWAV_TEST_RANKS
 #include "nccl.h"
 #endif
 #endif
@@ -286,10 +289,10 @@ TEST_CASE("bfloat16 on a GPU is near float, and features are those of the CPU") 
   CHECK((found.rows - expected.rows).cwiseAbs().maxCoeff() < 1e-4 * expected.rows.cwiseAbs().maxCoeff());
 }
 
-#ifdef SWAV_MPIEXEC
-// Started by mpirun, as a process for each rank.
+#ifdef SWAV_TEST_RANKS
+// Started as a process for each rank, by mpirun or with torchrun's variables.
 TEST_CASE("ranks with a GPU each learn what one learner of whole batches does" * doctest::skip()) {
-  const std::unique_ptr<Processes> processes = join_by_mpi();
+  const std::unique_ptr<Processes> processes = std::getenv("MASTER_ADDR") ? join_by_torchrun() : join_by_mpi();
   const RankGroup ranks = processes->ranks();
   const ImageSet noisy = noise(24, 20);
   const TemporaryFolder folder;  // each rank's own, of the same files
