@@ -75,7 +75,7 @@ sanitize() {
 
 # As torchrun starts them. One that fails may leave the other waiting for it.
 # shellcheck disable=SC2016
-two_ranks='export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29400
+two_ranks='export WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29400
 RANK=1 LOCAL_RANK=1 "$@" &
 RANK=0 LOCAL_RANK=0 "$@" && wait $!'
 
@@ -85,7 +85,7 @@ trainer() {
   local data=$output/trainer-data run=$output/trainer-run gpus
   export OMP_WAIT_POLICY=passive
   if has test_resnet_cuda; then
-    doctest "tests of the network" 180 trainer.log test_resnet_cuda --test-case-exclude='names, shapes*'
+    doctest "tests of the network" 180 trainer.log test_resnet_cuda --test-case-exclude='names*'
   fi
   if has test_trainer_cuda; then doctest "tests of the trainer" 240 trainer.log test_trainer_cuda; fi
   has swav-train && has swav-eval && step "images" 60 trainer.log "$python" tests/gpu_images.py "$data" || return

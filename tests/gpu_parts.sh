@@ -51,7 +51,7 @@ begin_build() {
   cuda_flags=(-std=c++20 "$1" -gencode "arch=compute_$architecture,code=sm_$architecture" --extended-lambda
     --expt-relaxed-constexpr -Werror all-warnings)
   link_flags=(-gencode "arch=compute_$architecture,code=sm_$architecture" -lcublas
-    -Xlinker --disable-new-dtags -Xlinker '-rpath=\$ORIGIN/../lib')
+    -Xlinker --disable-new-dtags -Xlinker '-rpath=$ORIGIN/../lib')
 }
 # fault WHAT: it is missing from the programs, which a run then says, too
 fault() {
@@ -181,7 +181,8 @@ step() {
   else
     faults+=("$what (status $status)")
   fi
-  tail -n +"$from" "$log" | grep -Ev '^[0-9.]+ s: ' | head -40
+  tail -n +"$from" "$log" | grep -Ev '^([0-9.]+ s: .*|=*|\[doctest\] (doctest|run) .*)$' | head -30
+  tail -n +"$from" "$log" | grep 'test cases:'
   echo "$what, $((SECONDS - start)) s: FAILED, see $log"
   return 1
 }
