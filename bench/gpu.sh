@@ -44,5 +44,6 @@ solve() { timed bench_solve run_solve.py 560 solve.log; }
 resnet() { timed bench_resnet_gpu run_resnet.py 560 resnet.log; }
 
 arguments "$@"
+[[ $mode == build ]] || find_gpu
 [[ $mode == run ]] || build
 run_parts

@@ -105,5 +105,6 @@ trainer() {
 }
 
 arguments "$@"
+[[ $mode == build ]] || find_gpu
 [[ $mode == run ]] || build
 run_parts

@@ -126,14 +126,19 @@ not_run() {
   say "verdict: NOT RUN, $1"
   exit 1
 }
-# begin_run: ends where there is no GPU, or none that the programs are for
-begin_run() {
-  local device_and_capability capability built pack
-  if ! device_and_capability=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null | head -1) ||
-    [[ -z $device_and_capability ]]; then
+# find_gpu: ends where there is none
+find_gpu() {
+  local found
+  if ! found=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null | head -1) || [[ -z $found ]]; then
     not_run "there is no GPU here"
   fi
-  device=${device_and_capability%, *} capability=${device_and_capability##*, }
+  device=${found%, *} capability=${found##*, }
+}
+# begin_run: ends where the programs are not for this GPU
+begin_run() {
+  local built pack
+  find_gpu
+  rm -rf "${output:?}/$programs"
   for pack in "$programs" lib; do
     [[ -e $output/packs/$pack.tar.gz ]] || not_run "there is no $output/packs/$pack.tar.gz: bash ${BASH_SOURCE[-1]} --build"
     tar -C "$output" -xzf "$output/packs/$pack.tar.gz" || not_run "$output/packs/$pack.tar.gz is damaged"
@@ -181,7 +186,7 @@ step() {
   else
     faults+=("$what (status $status)")
   fi
-  tail -n +"$from" "$log" | grep -Ev '^([0-9.]+ s: .*|=*|\[doctest\] (doctest|run) .*)$' | head -30
+  tail -n +"$from" "$log" | grep -Ev '^([0-9.]+ s: .*|=*|\[doctest\].*|TEST CASE: .*|[^ ]+:[0-9]+:)$' | head -30
   tail -n +"$from" "$log" | grep 'test cases:'
   echo "$what, $((SECONDS - start)) s: FAILED, see $log"
   return 1
