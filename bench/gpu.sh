@@ -20,15 +20,14 @@ build() {
   begin_build -O3
   local program
   for program in bench_gpu bench_solve; do
-    rm -f "$output/objects/$program"*
-    "${compiler[@]}" "${cuda_flags[@]}" -Iinclude -c "bench/gpu/$program.cu" -o "$output/objects/$program.o" &
+    "${compiler[@]}" "${cuda_flags[@]}" -Iinclude -c "bench/gpu/$program.cu" -o "$objects/$program.o" &
   done
   wait
   for program in bench_gpu bench_solve; do
-    "$nvcc" "$output/objects/$program.o" "${link_flags[@]}" -o "$output/objects/$program" || fault "$program (not built)"
+    "$nvcc" "$objects/$program.o" "${link_flags[@]}" -o "$objects/$program" || fault "$program (not built)"
   done
   build_trainer bench_resnet_gpu
-  end_build "$output"/objects/bench_{gpu,solve} "$output/trainer/examples/resnet/bench_resnet_gpu"
+  end_build "$objects"/bench_{gpu,solve} "$output/trainer/examples/resnet/bench_resnet_gpu"
 }
 
 results=${SWAV_GPU_LOGS:-docs/results}

@@ -25,25 +25,26 @@ build() {
   # The tests' references have long doubles in host and device functions: 20208.
   local flags=("${cuda_flags[@]}" -diag-suppress 20208 -DEIGEN_NO_CUDA -DSWAV_TEST_CUDA
     '-DSWAV_GOLDEN_DIR="tests/golden"' -Iinclude -Itests -isystem /usr/include/eigen3 ${includes[@]+"${includes[@]}"})
-  rm -f "$output"/objects/*
   compile() {
     local source=$1
     shift
-    "$@" -x cu -c "$source" -o "build-gpu/objects/$(basename "$source").o" || echo "$source" >>build-gpu/objects/not_compiled
+    "$@" -x cu -c "$source" -o "build-gpu/objects/tests/$(basename "$source").o" ||
+      echo "$source" >>build-gpu/objects/tests/not_compiled
   }
   export -f compile
   printf '%s\0' "${sources[@]}" | xargs -0 -P "$jobs" -I{} bash -c 'compile "$@"' _ {} "${compiler[@]}" "${flags[@]}"
   # Operators of the host alone, which nvcc would have in device code, too.
-  "${compiler[@]}" -std=c++20 -O2 -Itests -Iinclude -x c++ -c tests/allocations.cpp -o "$output/objects/allocations.cpp.o" ||
-    echo tests/allocations.cpp >>"$output/objects/not_compiled"
+  "${compiler[@]}" -std=c++20 -O2 -Itests -Iinclude -x c++ -c tests/allocations.cpp -o "$objects/allocations.cpp.o" ||
+    echo tests/allocations.cpp >>"$objects/not_compiled"
   # What did compile is run.
-  [[ ! -e $output/objects/not_compiled ]] || fault "not compiled: $(paste -sd' ' "$output/objects/not_compiled")"
+  [[ ! -e $objects/not_compiled ]] || fault "not compiled: $(paste -sd' ' "$objects/not_compiled")"
   local wrapped=() function
   for function in malloc calloc realloc aligned_alloc; do wrapped+=(-Xlinker "--wrap=$function"); done
-  "$nvcc" "${wrapped[@]}" "$output"/objects/*.o "${link_flags[@]}" -o "$output/objects/test_cuda" || fault "test_cuda (not linked)"
+  "$nvcc" "${wrapped[@]}" "$objects"/*.o "${link_flags[@]}" -o "$objects/test_cuda" ||
+    fault "test_cuda (not linked)"
   build_trainer test_resnet_cuda test_trainer_cuda swav-train swav-eval
   local trainer=$output/trainer
-  end_build "$output/objects/test_cuda" "$trainer"/tests/cuda/test_{resnet,trainer}_cuda \
+  end_build "$objects/test_cuda" "$trainer"/tests/cuda/test_{resnet,trainer}_cuda \
     "$trainer/examples/resnet/swav-train" "$trainer/examples/resnet/eval/swav-eval"
 }
 
@@ -68,16 +69,16 @@ sanitize() {
     return
   fi
   for tool in memcheck racecheck initcheck; do
-    step "$tool" 240 "sanitize.$tool.log" "$sanitizer" --tool "$tool" --error-exitcode 9 "$output/tests/test_cuda" --no-colors=1 \
-      --duration=1 --test-case="$selection"
+    step "$tool" 240 "sanitize.$tool.log" "$sanitizer" --tool "$tool" --error-exitcode 9 "$output/tests/test_cuda" \
+      --no-colors=1 --duration=1 --test-case="$selection"
   done
 }
 
-# As torchrun starts them. One that fails may leave the other waiting for it.
+# As torchrun starts them.
 # shellcheck disable=SC2016
 two_ranks='export WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29400
 RANK=1 LOCAL_RANK=1 "$@" &
-RANK=0 LOCAL_RANK=0 "$@" && wait $!'
+RANK=0 LOCAL_RANK=0 "$@" && wait $! || { status=$?; kill $! 2>/dev/null; exit $status; }'
 
 # The network against PyTorch's golden files, learners against those on the CPU, a run that learns; with two GPUs, ranks that
 # share batches against one learner of whole batches, and a run.
@@ -89,7 +90,7 @@ trainer() {
   fi
   if has test_trainer_cuda; then doctest "tests of the trainer" 240 trainer.log test_trainer_cuda; fi
   has swav-train && has swav-eval && step "images" 60 trainer.log "$python" tests/gpu_images.py "$data" || return
-  local train=("$output/tests/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite)
+  local train=(stdbuf -oL "$output/tests/swav-train" --preset fashion-mnist-smoke --device cuda --data-dir "$data" --overwrite)
   if step "a run" 120 trainer.log "${train[@]}" --output "$run"; then
     step "an evaluation" 60 trainer.log "$output/tests/swav-eval" knn "$run" --device cuda
   fi
@@ -99,8 +100,8 @@ trainer() {
     return
   fi
   note=", on two GPUs, too"
-  step "tests on two GPUs" 180 trainer.log bash -c "$two_ranks" _ "$output/tests/test_trainer_cuda" --no-colors=1 --no-skip \
-    --test-case="ranks with a GPU each*"
+  step "tests on two GPUs" 180 trainer.log bash -c "$two_ranks" _ "$output/tests/test_trainer_cuda" --no-colors=1 \
+    --no-skip --test-case="ranks with a GPU each*"
   step "a run on two GPUs" 120 trainer.log bash -c "$two_ranks" _ "${train[@]}" --output "$output/trainer-ranks"
 }
 

@@ -28,7 +28,7 @@ arguments() {
     architecture=${1:-90}
   fi
   ((${#parts[@]} > 0)) || parts=("${known_parts[@]}")
-  mkdir -p "$output/packs" "$output/objects" "$logs"
+  mkdir -p "$output/packs" "$logs"
 }
 usage() {
   echo "usage: bash ${BASH_SOURCE[-1]} [ARCHITECTURE | --build [ARCHITECTURE] | --run [PART...]], parts: ${known_parts[*]}" >&2
@@ -39,8 +39,9 @@ usage() {
 # Libraries are looked for beside the programs, wherever these lie then.
 # begin_build OPTIMISATION
 begin_build() {
-  rm -rf "${output:?}/$programs"
-  mkdir -p "$output/$programs" "$output/lib"
+  objects=$output/objects/$programs
+  rm -rf "${output:?}/$programs" "$objects"
+  mkdir -p "$output/$programs" "$output/lib" "$objects"
   echo "$architecture" >"$output/$programs/architecture"
   includes=()
   local folder
@@ -89,7 +90,7 @@ end_build() {
       if [[ $library =~ $there ]]; then
         continue
       elif [[ $path == /* ]]; then
-        cp -Lu "$path" "$output/lib/$library"
+        cp -Lf "$path" "$output/lib/$library"
       else
         fault "$library, which $program needs (not found)"
       fi
@@ -115,10 +116,11 @@ joined() {
 }
 # Where CUDA's libraries are: PyTorch's come first, so that programs and Python have the same.
 cuda_folders() {
-  local of_python
-  of_python=$("$python" -c 'import glob, nvidia
+  local found
+  found=$("$python" -c 'import glob, nvidia
 print(":".join(folder for path in nvidia.__path__ for folder in sorted(glob.glob(path + "/*/lib"))))' 2>/dev/null)
-  echo "${SWAV_CUDA_LIBRARIES:+$SWAV_CUDA_LIBRARIES:}${of_python:+$of_python:}$(dirname "$(readlink -f "$nvcc")")/../lib64:/usr/local/cuda/lib64"
+  found=${found:+$found:}$(dirname "$(readlink -f "$nvcc")")/../lib64:/usr/local/cuda/lib64
+  echo "${SWAV_CUDA_LIBRARIES:+$SWAV_CUDA_LIBRARIES:}$found"
 }
 say() { echo "$@" | tee -a "$logs/verdicts.txt"; }
 # not_run WHY
@@ -159,7 +161,7 @@ has() {
     faults+=("$1 (not built)")
     return 1
   fi
-  missing=$(ldd "$output/$programs/$1" | awk '/not found/ { print $1 }' | paste -sd' ')
+  missing=$(ldd "$output/$programs/$1" 2>/dev/null | awk '/not found/ { print $1 }' | paste -sd' ')
   [[ -z $missing ]] && return
   faults+=("$1 ($missing not found: name the folder in SWAV_CUDA_LIBRARIES)")
   return 1
@@ -178,7 +180,8 @@ step() {
   if ((status == 0)) && tail -n +"$from" "$log" | grep 'test cases: *0 ' >/dev/null; then
     faults+=("$what (no such test)")
   elif ((status == 0)); then
-    echo "$what, $((SECONDS - start)) s: $(tail -n +"$from" "$log" | grep -E 'test cases|ERROR SUMMARY' || tail -n +"$from" "$log" | tail -1)"
+    echo "$what, $((SECONDS - start)) s: $(tail -n +"$from" "$log" | grep -E 'test cases|ERROR SUMMARY' ||
+      tail -n +"$from" "$log" | tail -1)"
     return
   elif ((status == 124 || status == 137)); then
     faults+=("$what (stopped after $((SECONDS - start)) s)")

@@ -1,5 +1,5 @@
-"""Times the library's components on a GPU beside PyTorch's and torchvision's, eager and compiled, in one run. In: the built bench_gpu.
-Out: docs/results/gpu-<name>.json and its table on the standard output. Medians of 100 repetitions over four sets of inputs
+"""Times the library's components on a GPU beside PyTorch's and torchvision's, eager and compiled, in one run. In: the
+built bench_gpu. Out: docs/results/gpu-<name>.json and its table on the standard output. Medians of 100 repetitions over four sets of inputs
 in turn after half a second of others, captured in CUDA graphs on both sides but for eager PyTorch; of calls that take
 long, as many as five seconds have, 10 at least."""
 
