@@ -148,13 +148,44 @@ TEST_CASE_TEMPLATE("transports of rows in every layout", T, float, double) {
     CAPTURE(cols);
     const RowMatrix<T> cost = converted<T>(random_scores(9, cols, generator));
     for (const double rho : {std::numeric_limits<double>::infinity(), 1.0}) {
-      const swav::SinkhornOptions options{.epsilon = 0.1, .max_iterations = 12, .tolerance = 1e-30, .rho_a = rho};
+      const swav::SinkhornOptions options{
+          .epsilon = 0.1,
+          .max_iterations = 12,
+          .tolerance = 1e-30,
+          .rho_a = rho,
+          .kernel_storage = rho == 1 ? swav::KernelStorage::full : swav::KernelStorage::automatic};
       const auto found = Sinkhorn<T>(options).solve(cost);
       const auto wanted = swav::Sinkhorn<T>(options).solve(cost);
       CHECK(found.iterations == wanted.iterations);
       CHECK(found.transport_cost == doctest::Approx(wanted.transport_cost).epsilon(1e-6));
       for (std::size_t j = 0; j < found.g.size(); ++j) REQUIRE(std::abs(found.g[j] - wanted.g[j]) <= 1e-5);
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("transports of rows that have clusters of 2, 4 and 8 blocks, repeat bit for bit", T, float, double) {
+  Generator generator(51);
+  const swav::KernelStorage storage =
+      sizeof(T) == sizeof(float) ? swav::KernelStorage::single : swav::KernelStorage::full;
+  const auto of_doubles = static_cast<Index>(sizeof(T) / sizeof(float));
+  // Emulated, in packs with 2, 4, 4, 8 and 8 blocks and tiles of 2, 4, 2, 4 and 1 rows; entry by entry with 2 and 8.
+  for (const Index cols : {8200 / of_doubles, 13000 / of_doubles, 20008 / of_doubles, 30000 / of_doubles,
+                           60000 / of_doubles, Index{9001}, Index{33001}}) {
+    CAPTURE(cols);
+    const RowMatrix<T> cost = converted<T>(random_scores(19, cols, generator));
+    const swav::SinkhornOptions options{.epsilon = 0.1,
+                                        .max_iterations = 3,
+                                        .tolerance = 1e-30,
+                                        .rho_a = cols % 3 == 0 ? 1.0 : std::numeric_limits<double>::infinity(),
+                                        .kernel_storage = storage};
+    const auto found = Sinkhorn<T>(options).solve(cost), again = Sinkhorn<T>(options).solve(cost);
+    const auto wanted = swav::Sinkhorn<T>(options).solve(cost);
+    CHECK(found.iterations == wanted.iterations);
+    CHECK(found.transport_cost == doctest::Approx(wanted.transport_cost).epsilon(1e-6));
+    for (std::size_t j = 0; j < found.g.size(); ++j) REQUIRE(std::abs(found.g[j] - wanted.g[j]) <= 1e-5);
+    for (std::size_t i = 0; i < found.f.size(); ++i) REQUIRE(std::abs(found.f[i] - wanted.f[i]) <= 1e-5);
+    CHECK(found.f == again.f);
+    CHECK(found.g == again.g);
   }
 }
 

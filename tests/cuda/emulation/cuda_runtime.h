@@ -26,7 +26,7 @@
 #include <utility>
 #include <vector>
 
-#include "fibers.h"
+#include "grids.h"
 
 #define __host__
 #define __device__
@@ -55,7 +55,8 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
   cudaDevAttrCooperativeLaunch = 95,
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
-  cudaDevAttrReservedSharedMemoryPerBlock = 111
+  cudaDevAttrReservedSharedMemoryPerBlock = 111,
+  cudaDevAttrClusterLaunch = 120
 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
 
@@ -168,21 +169,24 @@ inline cudaError_t cudaGetDevice(int* device) {
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   // Few processors with little memory: blocks have several rows each in small problems, and not all of them fit.
-  static const bool cooperative = std::getenv("SWAV_EMULATION_COOPERATIVE") == nullptr;
+  static const bool cooperative = std::getenv("SWAV_EMULATION_COOPERATIVE") == nullptr,
+                    clusters = std::getenv("SWAV_EMULATION_CLUSTERS") == nullptr;
   *value = attribute == cudaDevAttrMaxSharedMemoryPerMultiprocessor ? 24 << 10
            : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin   ? 20 << 10
            : attribute == cudaDevAttrReservedSharedMemoryPerBlock   ? 1 << 10
            : attribute == cudaDevAttrCooperativeLaunch              ? static_cast<int>(cooperative)
+           : attribute == cudaDevAttrClusterLaunch                  ? static_cast<int>(clusters)
                                                                     : 2;
   return cudaSuccess;
 }
 struct cudaFuncAttributes {
   std::size_t sharedSizeBytes;
+  int ptxVersion;
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 template <class Kernel>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
-  attributes->sharedSizeBytes = 1 << 10;
+  *attributes = {1 << 10, 90};
   return cudaSuccess;
 }
 template <class Kernel>
@@ -393,11 +397,12 @@ inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   return cudaSuccess;
 }
 
-enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2, cudaLaunchAttributeClusterDimension = 4 };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
   struct {
     int cooperative;
+    dim3 clusterDim;
   } val;
 };
 struct cudaLaunchConfig_t {
@@ -407,17 +412,40 @@ struct cudaLaunchConfig_t {
   cudaLaunchAttribute* attrs;
   unsigned numAttrs;
 };
+inline const cudaLaunchAttribute* find_attribute(const cudaLaunchConfig_t& config, cudaLaunchAttributeID id) {
+  for (unsigned a = 0; a < config.numAttrs; ++a)
+    if (config.attrs[a].id == id) return config.attrs + a;
+  return nullptr;
+}
+/// As if 8 processors had room for a block of a cluster each.
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, Kernel*, const cudaLaunchConfig_t* config) {
+  const cudaLaunchAttribute* const cluster = find_attribute(*config, cudaLaunchAttributeClusterDimension);
+  if (cluster == nullptr) return cudaErrorInvalidValue;
+  *clusters = static_cast<int>(8 / cluster->val.clusterDim.x);
+  return cudaSuccess;
+}
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   const dim3 grid = config->gridDim, block = config->blockDim;
   if (grid.x == 0 || block.x == 0 || block.x > 1024) return cudaErrorInvalidValue;
   const std::size_t shared_bytes = config->dynamicSmemBytes;
-  const bool cooperative = config->numAttrs == 1 && config->attrs[0].val.cooperative != 0;
-  if (cooperative && grid.x > 4) return cudaErrorInvalidValue;  // more than there is room for at once
+  const cudaLaunchAttribute* const cooperative = find_attribute(*config, cudaLaunchAttributeCooperative);
+  const cudaLaunchAttribute* const cluster = find_attribute(*config, cudaLaunchAttributeClusterDimension);
+  const bool at_once = cooperative != nullptr && cooperative->val.cooperative != 0;
+  const unsigned cluster_blocks = cluster != nullptr ? cluster->val.clusterDim.x : 0;
+  if (at_once && grid.x > 4) return cudaErrorInvalidValue;  // more than there is room for
+  if (cluster != nullptr && (cluster_blocks == 0 || cluster_blocks > 8 || grid.x % cluster_blocks != 0 || at_once))
+    return cudaErrorInvalidValue;
   const std::tuple<Parameters...> copies(std::forward<Arguments>(arguments)...);
   return swav::emulation::submit(config->stream, [=] {
-    const auto run = cooperative ? swav::emulation::run_cooperative_grid : swav::emulation::run_grid;
-    run(grid, block, shared_bytes, [&] { std::apply(kernel, copies); });
+    const auto body = [&] { std::apply(kernel, copies); };
+    if (at_once)
+      swav::emulation::run_cooperative_grid(grid, block, shared_bytes, body);
+    else if (cluster != nullptr)
+      swav::emulation::run_clusters(grid, block, shared_bytes, cluster_blocks, body);
+    else
+      swav::emulation::run_grid(grid, block, shared_bytes, body);
   });
 }

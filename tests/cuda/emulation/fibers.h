@@ -1,9 +1,6 @@
 // The threads of a CUDA block as fibers of one host thread. In: a kernel's body, the grid's and the block's size. Out:
 // the body has run once a thread of each block, barriers and shuffles meaning what they mean on a GPU.
 //
-// A cooperative grid has a host thread a block, so that a block's shared variables, which are the thread's, are its
-// own.
-//
 // A fiber runs until it waits. A round in which every thread waits for another is a mistake of the kernel's (a barrier
 // that not all of a block reach), and ends the program. SWAV_EMULATION_ORDER=reverse runs the last thread first: what
 // depends on the order lacks a barrier.
@@ -12,18 +9,14 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 struct dim3 {
@@ -179,133 +172,6 @@ class Block {
     return order != nullptr && std::string(order) == "reverse";
   }();
 };
-
-/// Dynamic shared memory of the block that this host thread runs.
-inline thread_local std::vector<std::max_align_t> dynamic_shared;
-inline void size_dynamic_shared(std::size_t bytes) {
-  dynamic_shared.resize(bytes / sizeof(std::max_align_t) + 1);
-  std::memset(dynamic_shared.data(), 0xFF, bytes);
-}
-
-/// Where the blocks of a cooperative grid wait for each other.
-class GridBarrier {
- public:
-  explicit GridBarrier(unsigned blocks) : live_(blocks) {}
-
-  void wait() {
-    std::unique_lock lock(mutex_);
-    if (++arrived_ == live_) {
-      arrived_ = 0;
-      ++generation_;
-      released_.notify_all();
-      return;
-    }
-    check();
-    const unsigned generation = generation_;
-    released_.wait(lock, [&] { return generation_ != generation; });
-  }
-  void leave() {
-    const std::lock_guard lock(mutex_);
-    --live_;
-    left_ = true;
-    check();
-  }
-
- private:
-  void check() const {
-    if (arrived_ == 0 || !left_) return;
-    std::fprintf(stderr, "emulated kernel: a block waits for one of its grid that has ended\n");
-    std::abort();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable released_;
-  unsigned live_, arrived_ = 0, generation_ = 0;
-  bool left_ = false;
-};
-inline thread_local GridBarrier* grid_barrier = nullptr;
-
-/// Host threads that outlive grids, since fibers are dear to make.
-class Crew {
- public:
-  static Crew& instance() {
-    static Crew crew;
-    return crew;
-  }
-  /// work(0), ..., work(count - 1), each on a thread of its own, all at once.
-  void run(unsigned count, const std::function<void(unsigned)>& work) {
-    const std::lock_guard only(calls_);
-    while (members_.size() < count) {
-      members_.emplace_back();
-      Member& member = members_.back();
-      member.thread = std::thread([&member] {
-        for (;;) {
-          std::unique_lock lock(member.mutex);
-          member.changed.wait(lock, [&] { return member.task != nullptr; });
-          if (member.ends) return;
-          member.task();
-          member.task = nullptr;
-          member.changed.notify_all();
-        }
-      });
-    }
-    for (unsigned i = 0; i < count; ++i) members_[i].give([&work, i] { work(i); });
-    for (unsigned i = 0; i < count; ++i) members_[i].wait();
-  }
-
- private:
-  struct Member {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::function<void()> task;
-    bool ends = false;
-    std::thread thread;
-
-    void give(std::function<void()> next) {
-      const std::lock_guard lock(mutex);
-      task = std::move(next);
-      changed.notify_all();
-    }
-    void wait() {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return task == nullptr; });
-    }
-  };
-  ~Crew() {
-    for (Member& member : members_) {
-      member.ends = true;
-      member.give([] {});
-      member.thread.join();
-    }
-  }
-
-  std::mutex calls_;
-  std::deque<Member> members_;
-};
-
-inline void run_cooperative_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body) {
-  GridBarrier barrier(grid.x);
-  Crew::instance().run(grid.x, [&](unsigned number) {
-    gridDim = grid;
-    blockDim = block;
-    blockIdx = dim3(number, 0, 0);
-    size_dynamic_shared(shared_bytes);
-    grid_barrier = &barrier;
-    Block::of_this_thread().run(static_cast<int>(block.x), body);
-    grid_barrier = nullptr;
-    barrier.leave();
-  });
-}
-
-inline void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body) {
-  gridDim = grid;
-  blockDim = block;
-  size_dynamic_shared(shared_bytes);
-  for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
-    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
-      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x)
-        Block::of_this_thread().run(static_cast<int>(block.x), body);
-}
 
 }  // namespace swav::emulation
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "swav/backend/cuda/error.cuh"
+#include "swav/backend/cuda/faults.cuh"
 #include "swav/backend/cuda/memory.cuh"
 #include "swav/core/matrix_view.hpp"
 
@@ -27,45 +28,9 @@ enum class CudaProducts { full, tf32 };
 
 namespace detail {
 
-/// What can be wrong with data that only the GPU sees; a bit each.
-enum CudaFault : int {
-  bad_scores = 1,
-  bad_span = 2,
-  bad_embeddings = 4,
-  bad_prototypes = 8,
-  bad_bank = 16,
-  bad_gradients = 32,
-  bad_rate = 64,
-  bad_features = 128,
-  bad_pixels = 256,
-  bad_elsewhere = 512,  // in another process of a group
-  bad_share = 1024
-};
-
 /// Specialised, with make(stream), for devices that work on a CUDA stream without being a CudaDevice.
 template <class Device>
 struct FromStream;
-
-[[nodiscard]] inline const char* fault_message(int faults) {
-  if (faults & bad_embeddings)
-    return "SwappedPredictionLoss: embeddings with a NaN or infinite entry found, finite values wanted";
-  if (faults & bad_prototypes)
-    return "SwappedPredictionLoss: prototypes with a NaN or infinite entry found, finite values wanted";
-  if (faults & bad_gradients)
-    return "optimiser: a gradient, or a value that LARC or LARS measures, with a NaN or infinite entry found, finite "
-           "values wanted";
-  if (faults & bad_pixels) return "image: a value that is not finite found, finite values wanted";
-  if (faults & bad_features) return "features: a value that is not finite found, finite values wanted";
-  if (faults & bad_rate)
-    return "learning_rate: a number in the GPU's memory found, a finite one that is 0 or more wanted";
-  if (faults & bad_share)
-    return "SwappedPredictionLoss: processes of a group with different numbers of samples found, as many in each "
-           "wanted";
-  if (faults & bad_bank) return "PrototypeBank: a NaN or infinite entry found, finite prototypes wanted";
-  if (faults & bad_scores) return "Sinkhorn: scores with a NaN or infinite entry found, finite scores wanted";
-  return "Sinkhorn: (max - min)/epsilon of the scores beyond the scaling domain's range found, a larger epsilon or "
-         "Stabilization::automatic wanted";
-}
 
 }  // namespace detail
 
@@ -125,6 +90,8 @@ class CudaDevice {
   [[nodiscard]] const SharedMemory& shared_memory() const { return resources_->shared_memory; }
   /// Whether all blocks of a grid can be made to run at once.
   [[nodiscard]] bool launches_cooperatively() const { return resources_->cooperative != 0; }
+  /// Whether blocks can be launched in clusters, whose shared memory is open to each other: compute capability 9.0.
+  [[nodiscard]] bool launches_clusters() const { return resources_->clusters != 0; }
   /// Device memory, in which kernels set the bits of detail::CudaFault.
   [[nodiscard]] int* faults() const { return resources_->faults; }
 
@@ -191,6 +158,7 @@ class CudaDevice {
       attribute(shared_memory.block, cudaDevAttrMaxSharedMemoryPerBlockOptin);
       attribute(shared_memory.reserved, cudaDevAttrReservedSharedMemoryPerBlock);
       attribute(cooperative, cudaDevAttrCooperativeLaunch);
+      attribute(clusters, cudaDevAttrClusterLaunch);
       detail::check_cuda(cudaMallocHost(&seen, sizeof(int)), "cudaMallocHost");
       faults = detail::allocate_cuda<int>(1);
       detail::check_cuda(cudaMemsetAsync(faults, 0, sizeof(int), stream), "cudaMemsetAsync");
@@ -205,7 +173,7 @@ class CudaDevice {
 
     cudaStream_t stream;
     CudaProducts products;
-    int multiprocessors = 0, cooperative = 0;
+    int multiprocessors = 0, cooperative = 0, clusters = 0;
     SharedMemory shared_memory;
     int* faults = nullptr;
     int* seen = nullptr;  // pinned
@@ -282,6 +250,37 @@ void download(const CudaDevice& device, const T* from, Index count, T* host) {
 struct LaunchOptions {
   std::size_t shared_bytes = 0;  ///< of dynamic shared memory, for each block
   bool cooperative = false;      ///< all blocks at once, so that they may wait for each other
+  int cluster_blocks = 0;        ///< of a cluster, where the kernel has any; the grid is whole clusters
+};
+
+/// The same with its grid as CUDA takes it, on the device's stream.
+class LaunchConfig {
+ public:
+  LaunchConfig(const CudaDevice& device, const LaunchOptions& options, Index blocks, int threads) {
+    config_.gridDim = dim3(static_cast<unsigned>(blocks));
+    config_.blockDim = dim3(static_cast<unsigned>(threads));
+    config_.dynamicSmemBytes = options.shared_bytes;
+    config_.stream = device.stream();
+    config_.attrs = attributes_;
+    if (options.cooperative) {
+      cudaLaunchAttribute& attribute = attributes_[config_.numAttrs++];
+      attribute.id = cudaLaunchAttributeCooperative;
+      attribute.val.cooperative = 1;
+    }
+    if (options.cluster_blocks > 0) {
+      cudaLaunchAttribute& attribute = attributes_[config_.numAttrs++];
+      attribute.id = cudaLaunchAttributeClusterDimension;
+      attribute.val.clusterDim.x = static_cast<unsigned>(options.cluster_blocks);
+      attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    }
+  }
+  LaunchConfig(const LaunchConfig&) = delete;
+
+  [[nodiscard]] const cudaLaunchConfig_t* get() const { return &config_; }
+
+ private:
+  cudaLaunchAttribute attributes_[2]{};
+  cudaLaunchConfig_t config_{};
 };
 
 /// Enqueues a kernel on the device's stream.
@@ -289,17 +288,8 @@ template <class... Parameters, class... Arguments>
 void launch(const CudaDevice& device, LaunchOptions options, Index blocks, int threads, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
   if (blocks == 0) return;
-  cudaLaunchAttribute cooperative{};
-  cooperative.id = cudaLaunchAttributeCooperative;
-  cooperative.val.cooperative = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = options.shared_bytes;
-  config.stream = device.stream();
-  config.attrs = options.cooperative ? &cooperative : nullptr;
-  config.numAttrs = options.cooperative ? 1 : 0;
-  check_cuda(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...),
+  const LaunchConfig config(device, options, blocks, threads);
+  check_cuda(cudaLaunchKernelEx(config.get(), kernel, Parameters(std::forward<Arguments>(arguments))...),
              "cudaLaunchKernelEx");
 }
 template <class... Parameters, class... Arguments>

@@ -1,5 +1,5 @@
 // What CUDA says of kernels. In: a kernel, the threads and the shared memory of a block. Out: how many blocks a
-// multiprocessor has at once, how much memory a block may have.
+// multiprocessor has at once, how many clusters a GPU, how much memory a block may have.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,26 @@ class KernelLimits {
     return blocks_[question] = count;
   }
 
+  /// Clusters of so many blocks that `device` has at once: 0 where it has no clusters or none fits, and where `kernel`
+  /// was compiled for GPUs that have none, and so without what it does with them.
+  template <class... Parameters>
+  int clusters(const CudaDevice& device, void (*kernel)(Parameters...), int cluster_blocks, int threads) {
+    if (!device.launches_clusters()) return 0;
+    const std::tuple question(reinterpret_cast<const void*>(kernel), threads, cluster_blocks);
+    if (const auto known = clusters_.find(question); known != clusters_.end()) return known->second;
+    cudaFuncAttributes attributes{};
+    check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+    int count = 0;
+    if (attributes.ptxVersion >= 90) {
+      const LaunchConfig one(device, {.cluster_blocks = cluster_blocks}, cluster_blocks, threads);
+      if (cudaOccupancyMaxActiveClusters(&count, kernel, one.get()) != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());  // of a size that the GPU does not have
+        count = 0;
+      }
+    }
+    return clusters_[question] = count;
+  }
+
   /// The bytes that a block has of its own, beside what a launch asks for; from now on that may be all else that
   /// `device` gives a block, whatever calls on other threads ask for.
   template <class... Parameters>
@@ -42,6 +62,7 @@ class KernelLimits {
 
  private:
   std::map<std::tuple<const void*, int, Index>, int> blocks_;
+  std::map<std::tuple<const void*, int, int>, int> clusters_;
   std::map<const void*, int> own_shared_;
 };
 

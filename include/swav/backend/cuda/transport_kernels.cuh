@@ -4,6 +4,7 @@
 
 #include "swav/backend/cuda/blocks.cuh"
 #include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/row_clusters.cuh"
 #include "swav/backend/cuda/row_tiles.cuh"
 #include "swav/backend/thrust/transport_updates.hpp"
 #include "swav/sinkhorn/transport_passes.hpp"
@@ -16,24 +17,29 @@ struct RowsUpdate {
   const L *v, *targets;  // [cols], [rows]
   L* u;                  // [rows], the old ones first
   L lambda, omega;
-  L* partial_sums;           // [blocks x cols]
-  FactorUpdate<L>* updates;  // [blocks]
+  L* partial_sums;           // [blocks or clusters x cols]
+  FactorUpdate<L>* updates;  // [blocks or clusters]
 };
 
-/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, and the block's part of sum_i u_i K_ij: one read.
-template <class Layout, class Kernel, class L>
-__global__ void __launch_bounds__(most_row_threads)
+/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, and the part of sum_i u_i K_ij that the block or cluster has: one
+/// read. `Blocks` is BlockRows or ClusterRows.
+template <class Layout, class Kernel, class L, class Blocks>
+__global__ void __launch_bounds__(Blocks::most_threads)
     update_rows(const __grid_constant__ MatrixView<const Kernel> kernel, const __grid_constant__ RowsUpdate<L> rows) {
-  using Tiles = RowTiles<Layout, Kernel, 64>;
+  using Tiles = RowTiles<Layout, Kernel, Blocks::tile_bytes>;
   using Tile = typename Tiles::Tile;
   constexpr int count = Tiles::rows, items = Layout::items;
   __shared__ RowScratch<L, count> scratch;
   int turn = 0;
-  const Index first = kernel.rows * blockIdx.x / gridDim.x, last = kernel.rows * (Index{blockIdx.x} + 1) / gridDim.x;
-  const Tiles tiles(kernel, first, last, nullptr, 0);
+  const Blocks blocks(kernel.cols, Layout::Width);
+  const Index first = kernel.rows * blocks.number() / blocks.count(),
+              last = kernel.rows * (Index{blocks.number()} + 1) / blocks.count();
+  const Tiles tiles(blocks.panel(kernel), first, last, nullptr, 0);
   const int lane = static_cast<int>(threadIdx.x) % warp_threads;
   L sums[items] = {}, factors[items] = {};
-  Layout::for_each(kernel.cols, [&](int item, Index column) { factors[item] = rows.v[column]; });
+  Layout::for_each(blocks.panel(kernel).cols,
+                   [&](int item, Index column) { factors[item] = rows.v[blocks.first_column() + column]; });
+  typename Blocks::template Sums<L, count> sum_of_blocks;
   FactorUpdate<L> update;
   tiles.read_again([&](int row, const Tile& tile) {
     // A lane of each warp has a row's factor to find.
@@ -46,23 +52,23 @@ __global__ void __launch_bounds__(most_row_threads)
 #pragma unroll
     for (int r = 1; r < count; ++r) product = lane == r ? products[r] : product;
     FactorUpdate<L> of_row;
-    const L factor = update_row(target, product, old, rows.lambda, rows.omega, of_row);
+    const L factor = update_row(target, sum_of_blocks(product), old, rows.lambda, rows.omega, of_row);
     update = MergeUpdates<L>()(update, of_row);
-    if (mine && threadIdx.x < warp_threads) rows.u[first + row + lane] = factor;
+    if (mine && threadIdx.x < warp_threads && blocks.is_first()) rows.u[first + row + lane] = factor;
 #pragma unroll
     for (int r = 0; r < count; ++r) {
       const L u = value_of_lane(factor, r);
       tile.for_each_of(r, [&](int item, auto value) { sums[item] += u * static_cast<L>(value); });
     }
   });
-  Layout::for_each(kernel.cols, [&](int item, Index column) {
-    rows.partial_sums[static_cast<Index>(blockIdx.x) * kernel.cols + column] = sums[item];
+  Layout::for_each(blocks.panel(kernel).cols, [&](int item, Index column) {
+    rows.partial_sums[static_cast<Index>(blocks.number()) * kernel.cols + blocks.first_column() + column] = sums[item];
   });
   update = reduce_warp(update, MergeUpdates<L>());  // all warps have the same
-  if (threadIdx.x == 0) rows.updates[blockIdx.x] = update;
+  if (threadIdx.x == 0 && blocks.is_first()) rows.updates[blocks.number()] = update;
 }
 
-/// The columns' sums over all blocks, in the order of the blocks, and by the first block what the update did.
+/// The columns' sums over all blocks or clusters, in their order, and by the first block what the update did.
 template <class L>
 __global__ void __launch_bounds__(column_slices* warp_threads)
     merge_rows(const L* partial_sums, const FactorUpdate<L>* updates, Index blocks, Index cols, L* column_sums,

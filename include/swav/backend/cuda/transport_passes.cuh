@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "swav/backend/cuda/device.cuh"
-#include "swav/backend/cuda/kernel_limits.cuh"
 #include "swav/backend/cuda/thrust_device.cuh"
 #include "swav/backend/cuda/transport_kernels.cuh"
+#include "swav/backend/cuda/transport_launch.cuh"
 #include "swav/backend/thrust/transport_passes.hpp"
 #include "swav/core/host_device.hpp"
 
@@ -95,41 +95,32 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
                                           L omega, Workspace<Scalar>& w) {
     auto& updates = device.kept<detail::CudaUpdates<L>>();
     const MatrixView<const Kernel> entries(kernel.entry.entries, kernel.rows, kernel.cols);
-    const auto plan =
-        detail::plan_rows<Kernel>(kernel.cols, detail::reads_packs(entries.data, kernel.cols, kernel.cols));
-    if (plan.packs == 0) {  // longer rows than a block has registers for
+    const detail::RowsLaunch<Kernel, L> plan = detail::plan_update<Kernel, L>(device, entries);
+    if (plan.update == nullptr) {
       *updates.of_rows() = Thrust::iterate(device, kernel, lambda, omega, w);
       return {device, updates};
     }
-    Index blocks = 0;
-    detail::RowsUpdate<L> rows{};
-    detail::with_layout<Kernel>(plan, [&]<class Layout>(Layout) {
-      if constexpr (Layout::Packs > 0) {
-        const auto update = detail::update_rows<Layout, Kernel, L>;
-        const int each = std::clamp(device.kept<detail::KernelLimits>().blocks(update, plan.threads), 1,
-                                    2 * detail::most_row_threads / plan.threads);
-        blocks = std::min<Index>(kernel.rows, Index{each} * device.multiprocessors());
-        rows = {w.v.data(),
-                w.row_target.data(),
-                w.u.data(),
-                lambda,
-                omega,
-                updates.partial_sums.reserve(blocks * kernel.cols),
-                updates.updates.reserve(blocks)};
-        detail::launch(device, blocks, plan.threads, update, entries, rows);
-      }
-    });
+    const detail::RowsUpdate<L> rows{w.v.data(),
+                                     w.row_target.data(),
+                                     w.u.data(),
+                                     lambda,
+                                     omega,
+                                     updates.partial_sums.reserve(plan.parts * kernel.cols),
+                                     updates.updates.reserve(plan.parts)};
+    detail::launch(device, {.cluster_blocks = plan.cluster_blocks}, plan.parts * std::max(1, plan.cluster_blocks),
+                   plan.threads, plan.update, entries, rows);
     detail::launch(device, (kernel.cols + detail::warp_threads - 1) / detail::warp_threads,
-                   detail::warp_threads * static_cast<int>(std::clamp<Index>(blocks, 1, detail::column_slices)),
-                   detail::merge_rows<L>, rows.partial_sums, rows.updates, blocks, kernel.cols, w.column_sums.data(),
-                   updates.of_rows());
+                   detail::warp_threads * static_cast<int>(std::clamp<Index>(plan.parts, 1, detail::column_slices)),
+                   detail::merge_rows<L>, rows.partial_sums, rows.updates, plan.parts, kernel.cols,
+                   w.column_sums.data(), updates.of_rows());
     return {device, updates};
   }
 
   template <class Scalar, class L>
   static FactorUpdate<L> update_columns(const CudaDevice& device, Index cols, L lambda, L omega, Workspace<Scalar>& w) {
     auto& updates = device.kept<detail::CudaUpdates<L>>();
-    const int threads = std::min(128, static_cast<int>(detail::whole_warps(cols)));
+    const Index of_block = std::max(std::min<Index>(cols, 128), cols / detail::most_column_blocks);
+    const int threads = static_cast<int>(std::min<Index>(detail::whole_warps(of_block), detail::most_row_threads));
     const Index blocks = std::min<Index>((cols + threads - 1) / threads, detail::most_column_blocks);
     detail::launch(device, blocks, threads, detail::update_columns<L>, w.col_target.data(), w.column_sums.data(),
                    w.v.data(), cols, lambda, omega, w.next.data(), updates.of_columns(blocks));
