@@ -189,6 +189,35 @@ TEST_CASE_TEMPLATE("transports of rows that have clusters of 2, 4 and 8 blocks, 
   }
 }
 
+template <class T, class Metric>
+void check_points(Index n, Index m, Index dimension, double centre, const swav::SinkhornOptions& options) {
+  Generator generator(50);
+  const RowMatrix<T> x = converted<T>(RowMatrix<double>(normal_matrix(n, dimension, generator).array() + centre)),
+                     y = converted<T>(RowMatrix<double>(normal_matrix(m, dimension, generator).array() + centre));
+  const CudaMatrix<T> on_x = uploaded(x), on_y = uploaded(y);
+  swav::Sinkhorn<T, CudaDevice> solver(options);
+  const auto found = solver.solve(swav::PointCost(on_x, on_y, Metric()));
+  const auto wanted = swav::Sinkhorn<T>(options).solve(swav::PointCost(x, y, Metric()));
+  CHECK(found.iterations == wanted.iterations);
+  CHECK(found.transport_cost == doctest::Approx(wanted.transport_cost).epsilon(1e-7));
+  CHECK(found.marginal_error == doctest::Approx(wanted.marginal_error).epsilon(1e-2));
+  const double shift = std::isinf(options.rho_a) ? found.g[0] - wanted.g[0] : 0;  // as any constant
+  for (std::size_t j = 0; j < found.g.size(); ++j) REQUIRE(std::abs(found.g[j] - wanted.g[j] - shift) <= 1e-6);
+}
+
+TEST_CASE_TEMPLATE("transports of points, in blocks of rows, far from the origin", T, float, double) {
+  using swav::Stabilization;
+  const swav::SinkhornOptions options{.epsilon = 0.3, .max_iterations = 9, .tolerance = 1e-30};
+  check_points<T, swav::SquaredEuclidean>(300, 500, 5, 0, options);
+  check_points<T, swav::SquaredEuclidean>(41, 30, 3, 1000, options);
+  check_points<T, swav::Cosine>(33, 130, 6, 0, options);
+  check_points<T, swav::Euclidean>(21, 17, 4, 0, options);
+  check_points<T, swav::SquaredEuclidean>(
+      23, 31, 2, 0, {.epsilon = 0.1, .max_iterations = 20, .tolerance = 1e-30, .rho_a = 1, .rho_b = 2});
+  check_points<T, swav::SquaredEuclidean>(
+      530, 300, 2, 0, {.epsilon = 0.02, .max_iterations = 2, .tolerance = 1e-30, .stabilization = Stabilization::log});
+}
+
 TEST_CASE_TEMPLATE("codes come from a queue, other embeddings, other prototypes, a larger batch; banks have heads", T,
                    float, double) {
   const std::vector<Index> heads{12, 30};

@@ -68,18 +68,20 @@ __global__ void __launch_bounds__(Blocks::most_threads)
   if (threadIdx.x == 0 && blocks.is_first()) rows.updates[blocks.number()] = update;
 }
 
-/// The columns' sums over all blocks or clusters, in their order, and by the first block what the update did.
+/// The columns' sums over all parts of them, in their order, and by the first block what the update did, of `updated`
+/// parts.
 template <class L>
 __global__ void __launch_bounds__(column_slices* warp_threads)
-    merge_rows(const L* partial_sums, const FactorUpdate<L>* updates, Index blocks, Index cols, L* column_sums,
-               FactorUpdate<L>* update) {
+    merge_rows(const L* partial_sums, Index parts, Index cols, L* column_sums, const FactorUpdate<L>* updates,
+               Index updated, FactorUpdate<L>* update) {
   __shared__ L slices[column_slices][warp_threads];
   add_up_blocks(
-      blocks, cols, slices, [&](Index b, Index column) { return partial_sums[b * cols + column]; },
+      parts, cols, slices, [&](Index b, Index column) { return partial_sums[b * cols + column]; },
       [&](Index column, L sum) { column_sums[column] = sum; });
   if (blockIdx.x != 0 || threadIdx.x >= warp_threads) return;
   FactorUpdate<L> merged;
-  for (Index b = threadIdx.x; b < blocks; b += warp_threads) merged = MergeUpdates<L>()(merged, updates[b]);
+#pragma unroll 4
+  for (Index b = threadIdx.x; b < updated; b += warp_threads) merged = MergeUpdates<L>()(merged, updates[b]);
   merged = reduce_warp(merged, MergeUpdates<L>());
   if (threadIdx.x == 0) *update = merged;
 }

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/point_entries.cuh"
+#include "swav/backend/cuda/point_kernels.cuh"
 #include "swav/backend/cuda/thrust_device.cuh"
 #include "swav/backend/cuda/transport_kernels.cuh"
 #include "swav/backend/cuda/transport_launch.cuh"
@@ -109,10 +111,39 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
                                      updates.updates.reserve(plan.parts)};
     detail::launch(device, {.cluster_blocks = plan.cluster_blocks}, plan.parts * std::max(1, plan.cluster_blocks),
                    plan.threads, plan.update, entries, rows);
-    detail::launch(device, (kernel.cols + detail::warp_threads - 1) / detail::warp_threads,
-                   detail::warp_threads * static_cast<int>(std::clamp<Index>(plan.parts, 1, detail::column_slices)),
-                   detail::merge_rows<L>, rows.partial_sums, rows.updates, plan.parts, kernel.cols,
-                   w.column_sums.data(), updates.of_rows());
+    merge_rows(device, rows, plan.parts, plan.parts, kernel.cols, w, updates);
+    return {device, updates};
+  }
+  /// Of points: a product of a block of rows, and two kernels that read it.
+  template <class Kernel, class PointScalar, detail::ProductMetric Metric, class Scalar, class L>
+  static detail::PendingUpdate<L> iterate(
+      const CudaDevice& device,
+      const detail::ThrustKernel<
+          detail::KernelEntry<Kernel, detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>>>&
+          kernel,
+      L lambda, L omega, Workspace<Scalar>& w) {
+    auto& updates = device.kept<detail::CudaUpdates<L>>();
+    const auto cost = kernel.entry.cost.in_blocks();
+    const Index cols = kernel.cols, updated = (kernel.rows + detail::point_rows - 1) / detail::point_rows;
+    const Index column_blocks = (cols + detail::point_column_threads - 1) / detail::point_column_threads;
+    const Index slices = std::clamp<Index>(4 * device.multiprocessors() / column_blocks, 1, kernel.rows);
+    const detail::RowsUpdate<L> rows{w.v.data(),
+                                     w.row_target.data(),
+                                     w.u.data(),
+                                     lambda,
+                                     omega,
+                                     updates.partial_sums.reserve(slices * cols),
+                                     updates.updates.reserve(updated)};
+    const int threads = static_cast<int>(std::min<Index>(detail::whole_warps(cols), detail::most_row_threads));
+    cost.for_row_blocks([&](Index first, Index count) {
+      const detail::PointRows<L> points{
+          cost.block(), first, count, cols, kernel.entry.base_f, kernel.entry.base_g, kernel.entry.inverse, rows};
+      detail::launch(device, (count + detail::point_rows - 1) / detail::point_rows, threads,
+                     detail::update_point_rows<Kernel, L>, points);
+      detail::launch(device, column_blocks * slices, detail::point_column_threads, detail::add_point_columns<Kernel, L>,
+                     points, static_cast<int>(slices));
+    });
+    merge_rows(device, rows, slices, updated, cols, w, updates);
     return {device, updates};
   }
 
@@ -125,6 +156,16 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     detail::launch(device, blocks, threads, detail::update_columns<L>, w.col_target.data(), w.column_sums.data(),
                    w.v.data(), cols, lambda, omega, w.next.data(), updates.of_columns(blocks));
     return updates.read_columns(device);
+  }
+
+  /// Enqueues the sums of what the rows' kernels have left in parts.
+  template <class Scalar, class L>
+  static void merge_rows(const CudaDevice& device, const detail::RowsUpdate<L>& rows, Index parts, Index updated,
+                         Index cols, Workspace<Scalar>& w, detail::CudaUpdates<L>& updates) {
+    detail::launch(device, (cols + detail::warp_threads - 1) / detail::warp_threads,
+                   detail::warp_threads * static_cast<int>(std::clamp<Index>(parts, 1, detail::column_slices)),
+                   detail::merge_rows<L>, rows.partial_sums, parts, cols, w.column_sums.data(), rows.updates, updated,
+                   updates.of_rows());
   }
 
   template <class Scalar, class L>

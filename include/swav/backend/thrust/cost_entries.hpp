@@ -15,12 +15,25 @@
 namespace swav::detail {
 
 /// rows, cols; is_stored; may_forbid: whether an entry +inf is meant and not an overflow; (i, j) -> entry, in the type
-/// of potentials. Copied into device code.
+/// of potentials. Copied into device code. in_blocks() are the same entries for within body(first, count) of
+/// for_row_blocks(body), which calls it for rows first to first + count - 1 until all have had their turn: for costs of
+/// which some rows at a time are found together.
 template <class Policy, class Cost>
 class CostEntries;
 
+/// Entries that are there at any time.
+template <class Entries>
+struct EntriesAtOnce {
+  [[nodiscard]] const Entries& in_blocks() const { return static_cast<const Entries&>(*this); }
+  template <class Body>
+  void for_row_blocks(Body body) const {
+    body(Index{0}, in_blocks().rows);
+  }
+};
+
 template <class Policy, class Scalar>
-class CostEntries<Policy, MatrixView<const Scalar>> {
+class CostEntries<Policy, MatrixView<const Scalar>>
+    : public EntriesAtOnce<CostEntries<Policy, MatrixView<const Scalar>>> {
  public:
   using L = PotentialScalar<Scalar>;
   static constexpr bool is_stored = true, may_forbid = true;
@@ -38,7 +51,8 @@ class CostEntries<Policy, MatrixView<const Scalar>> {
 };
 
 template <class Policy, class Scalar, class Metric>
-class CostEntries<Policy, PointCost<Scalar, Metric>> {
+class CostEntries<Policy, PointCost<Scalar, Metric>>
+    : public EntriesAtOnce<CostEntries<Policy, PointCost<Scalar, Metric>>> {
  public:
   using L = PotentialScalar<Scalar>;
   static constexpr bool is_stored = false;

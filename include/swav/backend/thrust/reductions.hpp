@@ -94,6 +94,21 @@ void reduce_rows(const Device& device, Index rows, Index cols, Entry entry, Oper
   reduce_rows_in(device.policy(), rows, cols, entry, operation, reserve_for_rows<V>(device, rows, cols), out);
 }
 
+template <class Entry>
+struct RowsFrom {
+  Index first;
+  Entry entry;
+  SWAV_HOST_DEVICE auto operator()(Index row, Index column) const { return entry(first + row, column); }
+};
+
+/// The same of a cost's rows, in the blocks that the cost gives them in.
+template <class Device, class Cost, class Entry, class Operation, class T>
+void reduce_rows(const Device& device, const Cost& cost, Entry entry, Operation operation, T* out) {
+  cost.for_row_blocks([&](Index first, Index count) {
+    reduce_rows(device, count, cost.cols, RowsFrom<Entry>{first, entry}, operation, out + first);
+  });
+}
+
 template <class Value, class T>
 struct ValueOfColumn {
   Value value;
@@ -179,6 +194,27 @@ void reduce_columns(const Policy& policy, Index rows, Index cols, Entry entry, O
   for_each_entry(
       policy, 1, cols,
       ChunkOfColumn<StoredEntry<T>, Operation, T>{chunks, cols, 1, {scratch, cols}, operation, identity, out});
+}
+
+/// The rows of a block, and after them what those before have come to.
+template <class Entry, class T>
+struct RowsAndResult {
+  Index first, count;
+  Entry entry;
+  const T* result;
+  SWAV_HOST_DEVICE T operator()(Index row, Index column) const {
+    return row < count ? static_cast<T>(entry(first + row, column)) : result[column];
+  }
+};
+
+/// The same of a cost's rows, in the blocks that the cost gives them in.
+template <class Policy, class Cost, class Entry, class Operation, class T>
+void reduce_columns(const Policy& policy, const Cost& cost, Entry entry, Operation operation, T identity, T* scratch,
+                    T* out) {
+  cost.for_row_blocks([&](Index first, Index count) {
+    reduce_columns(policy, count + (first > 0 ? 1 : 0), cost.cols, RowsAndResult<Entry, T>{first, count, entry, out},
+                   operation, identity, scratch, out);
+  });
 }
 
 }  // namespace swav::detail

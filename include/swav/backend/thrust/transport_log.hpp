@@ -31,14 +31,15 @@ struct ThrustLogPasses {
   using Workspace = ThrustTransportWorkspace<Device, Scalar>;
 
   template <class Policy, class Cost, class Scalar, class L>
-  static FactorUpdate<L> log_iterate(const Device& device, const CostEntries<Policy, Cost>& cost, L epsilon, L lambda,
+  static FactorUpdate<L> log_iterate(const Device& device, const CostEntries<Policy, Cost>& whole, L epsilon, L lambda,
                                      L omega, Workspace<Scalar>& w) {
+    const auto cost = whole.in_blocks();
     const L inverse = inverse_of(epsilon);
     const L *const g = w.g.data(), *const masses = w.row_mass.data();
     // In cost units first: the difference is exact where it matters, and 0 at the largest.
     const auto entry = [=] SWAV_HOST_DEVICE(Index i, Index j) { return LogSum<L>{g[j] - cost(i, j), L(1)}; };
     LogSum<L>* const found = w.row_exponentials.data();
-    reduce_rows(device, cost.rows, cost.cols, entry, AddExponentials<L>{inverse}, found);
+    reduce_rows(device, cost, entry, AddExponentials<L>{inverse}, found);
     L* const f = w.f.data();
     L* const log_weights = w.row_values.data();
     FactorUpdate<L>* const updates = w.row_updates.data();
@@ -67,8 +68,7 @@ struct ThrustLogPasses {
       const L exponent = (g[j] - cost(i, j) - found[i].largest) * inverse;
       return exponent >= lowest ? std::exp(log_weights[i]) * std::exp(exponent) : L(0);
     };
-    reduce_columns(device.policy(), cost.rows, cost.cols, plan, thrust::plus<L>(), L(0), w.partial_sums.data(),
-                   w.column_sums.data());
+    reduce_columns(device.policy(), cost, plan, thrust::plus<L>(), L(0), w.partial_sums.data(), w.column_sums.data());
     return merge_updates(device, updates, cost.rows);
   }
 
@@ -81,13 +81,13 @@ struct ThrustLogPasses {
   }
 
   template <class Policy, class Cost, class Scalar>
-  static void column_minima(const Device& device, const CostEntries<Policy, Cost>& cost, Workspace<Scalar>& w) {
+  static void column_minima(const Device& device, const CostEntries<Policy, Cost>& whole, Workspace<Scalar>& w) {
+    const auto cost = whole.in_blocks();
     using L = PotentialScalar<Scalar>;
     const L infinity = std::numeric_limits<L>::infinity();
     const L *const masses = w.row_mass.data(), *const f = w.f.data();
     const auto rest = [=] SWAV_HOST_DEVICE(Index i, Index j) { return masses[i] > 0 ? cost(i, j) - f[i] : infinity; };
-    reduce_columns(device.policy(), cost.rows, cost.cols, rest, Smaller<L>(), infinity, w.partial_sums.data(),
-                   w.base_g.data());
+    reduce_columns(device.policy(), cost, rest, Smaller<L>(), infinity, w.partial_sums.data(), w.base_g.data());
   }
 
   template <class Scalar, class L>

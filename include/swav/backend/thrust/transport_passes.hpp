@@ -89,8 +89,9 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
   static const Device& device_for(const Device& device, Index) { return device; }
 
   template <class Cost, class Scalar, class L = PotentialScalar<Scalar>>
-  static CostSummary<L> reduce(const Device& device, const detail::CostEntries<Policy, Cost>& cost,
+  static CostSummary<L> reduce(const Device& device, const detail::CostEntries<Policy, Cost>& whole,
                                Workspace<Scalar>& w) {
+    const auto cost = whole.in_blocks();
     const L infinity = std::numeric_limits<L>::infinity(), none = std::numeric_limits<L>::lowest();
     const L *const g = w.g.data(), *const a = w.a.data();
     const bool may_forbid = detail::CostEntries<Policy, Cost>::may_forbid;
@@ -101,7 +102,7 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
                                   finite ? value : none, forbidden, !finite && !forbidden};
     };
     auto* const found = w.cost_rows.data();
-    detail::reduce_rows(device, cost.rows, cost.cols, entry, detail::MergeRowsOfCost<L>(), found);
+    detail::reduce_rows(device, cost, entry, detail::MergeRowsOfCost<L>(), found);
     L *const base_f = w.base_f.data(), *const row_mass = w.row_mass.data();
     detail::for_each_index(device.policy(), cost.rows, [=] SWAV_HOST_DEVICE(Index i) {
       const bool takes_part = a[i] > 0 && found[i].base < infinity;
@@ -120,8 +121,8 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
     const auto rest = [=] SWAV_HOST_DEVICE(Index i, Index j) {
       return row_mass[i] > 0 ? cost(i, j) - base_f[i] : infinity;
     };
-    detail::reduce_columns(device.policy(), cost.rows, cost.cols, rest, detail::Smaller<L>(), infinity,
-                           w.partial_sums.data(), w.base_g.data());
+    detail::reduce_columns(device.policy(), cost, rest, detail::Smaller<L>(), infinity, w.partial_sums.data(),
+                           w.base_g.data());
     return detail::reduce_indices(device, cost.rows, summary, CostSummary<L>(), detail::MergeSummaries<L>());
   }
 
@@ -178,14 +179,14 @@ struct TransportPasses<ThrustDevice<Policy>> : detail::ThrustSidePasses<ThrustDe
   template <class Kernel, class Cost, class Scalar, class L>
   static auto make_kernel(const Device& device, const detail::CostEntries<Policy, Cost>& cost, L epsilon,
                           Workspace<Scalar>& w) {
-    const detail::KernelEntry<Kernel, detail::CostEntries<Policy, Cost>> formula{cost, detail::inverse_of(epsilon),
-                                                                                 w.base_f.data(), w.base_g.data()};
+    using Formula = detail::KernelEntry<Kernel, detail::CostEntries<Policy, Cost>>;
+    const Formula formula{cost, detail::inverse_of(epsilon), w.base_f.data(), w.base_g.data()};
     if constexpr (detail::CostEntries<Policy, Cost>::is_stored) {
       Kernel* const entries = kernel_memory<Kernel>(w, cost.rows * cost.cols);
       write_kernel(device, formula, cost.rows, cost.cols, entries);
       return detail::ThrustKernel<detail::KernelInMemory<Kernel>>{cost.rows, cost.cols, {entries, cost.cols}};
     } else {
-      return detail::ThrustKernel<decltype(formula)>{cost.rows, cost.cols, formula};
+      return detail::ThrustKernel<Formula>{cost.rows, cost.cols, formula};
     }
   }
 

@@ -90,8 +90,9 @@ struct ThrustPlanPasses {
   using Matrix = typename Device::template Matrix<T>;
 
   template <class Policy, class Cost, class Scalar, class L>
-  static PlanSums<L> evaluate(const Device& device, const CostEntries<Policy, Cost>& cost, L epsilon,
+  static PlanSums<L> evaluate(const Device& device, const CostEntries<Policy, Cost>& whole, L epsilon,
                               Workspace<Scalar>& w) {
+    const auto cost = whole.in_blocks();
     const PlanEntry<CostEntries<Policy, Cost>> plan{cost, w.f.data(), w.g.data(), inverse_of(epsilon)};
     const auto entry = [=] SWAV_HOST_DEVICE(Index i, Index j) {
       const L mass = plan(i, j);
@@ -99,9 +100,8 @@ struct ThrustPlanPasses {
       return RowOfPlan<L>{mass, mass > 0 ? mass * plan.cost(i, j) : L(0), -mass * plan.exponent(i, j)};
     };
     RowOfPlan<L>* const rows = w.plan_rows.data();
-    reduce_rows(device, cost.rows, cost.cols, entry, AddRowsOfPlan<L>(), rows);
-    reduce_columns(device.policy(), cost.rows, cost.cols, plan, thrust::plus<L>(), L(0), w.partial_sums.data(),
-                   w.column_sums.data());
+    reduce_rows(device, cost, entry, AddRowsOfPlan<L>(), rows);
+    reduce_columns(device.policy(), cost, plan, thrust::plus<L>(), L(0), w.partial_sums.data(), w.column_sums.data());
     const L* const masses = w.a.data();
     const auto sums = [=] SWAV_HOST_DEVICE(Index i) {
       const MarginalTerms<L> terms(rows[i].mass, masses[i]);

@@ -1,0 +1,157 @@
+// Costs of points on the GPU by cuBLAS. In: points, a metric that is a product of what is made of each point. Out:
+// entries of the cost, a block of rows at a time, in double on tensor cores where the GPU has them.
+#pragma once
+
+#include <thrust/functional.h>
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "swav/backend/cuda/device.cuh"
+#include "swav/backend/cuda/product.cuh"
+#include "swav/backend/cuda/thrust_device.cuh"
+#include "swav/backend/thrust/cost_entries.hpp"
+
+namespace swav::detail {
+
+/// |x - y|^2 = (-2 x, |x|^2, 1) . (y, 1, |y|^2), and 1 - x.y/(|x| |y|) = (-x/|x|, 1) . (y/|y|, 1). Distances themselves
+/// are not among them: where they are small, the root of a product has half its digits.
+template <class Metric>
+concept ProductMetric = std::is_same_v<Metric, SquaredEuclidean> || std::is_same_v<Metric, Cosine>;
+
+/// Entries are found one by one from the points as anywhere else; in_blocks() are those of a product, which is made
+/// before each body of for_row_blocks(). Coordinates there count from the mean of y, so that squares cancel no more
+/// digits than the points' extent asks for.
+template <class Scalar, ProductMetric Metric>
+class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
+ public:
+  using L = PotentialScalar<Scalar>;
+  static constexpr bool is_stored = false, may_forbid = false;
+  Index rows, cols;
+
+  template <class Buffer>
+  CostEntries(const CudaDevice& device, const PointCost<Scalar, Metric>& cost, Buffer& buffer)
+      : CostEntries(cost, buffer, block_rows_of(device, cost.rows, cost.cols)) {
+    const CudaThrustDevice& on = device;
+    copy_points(on.policy(), cost);
+    handle_ = device.cublas();
+    L* const mean = block_;  // to work in before there is a block
+    if constexpr (std::is_same_v<Metric, SquaredEuclidean>) find_mean(on, mean);
+    write_vectors(on.policy(), points_, rows, mean, true, x_);
+    write_vectors(on.policy(), points_ + rows * dimension_, cols, mean, false, y_);
+  }
+  /// Entries one by one alone.
+  template <class Buffer>
+  CostEntries(const CudaThrustDevice& device, const PointCost<Scalar, Metric>& cost, Buffer& buffer)
+      : CostEntries(cost, buffer, 0) {
+    copy_points(device.policy(), cost);
+  }
+
+  SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
+    if (in_blocks_) return block_[(i & (block_rows_ - 1)) * cols + j];
+    return metric_(VectorView<const L>(points_ + i * dimension_, dimension_),
+                   VectorView<const L>(points_ + (rows + j) * dimension_, dimension_));
+  }
+  /// out += weight dC_ij/dx_i
+  SWAV_HOST_DEVICE void add_gradient(Index i, Index j, L weight, L* out) const {
+    metric_.add_gradient(VectorView<const L>(points_ + i * dimension_, dimension_),
+                         VectorView<const L>(points_ + (rows + j) * dimension_, dimension_), weight, out);
+  }
+
+  [[nodiscard]] CostEntries in_blocks() const {
+    CostEntries entries = *this;
+    entries.in_blocks_ = block_rows_ > 0;
+    return entries;
+  }
+  template <class Body>
+  void for_row_blocks(Body body) const {
+    if (!in_blocks_) return body(Index{0}, rows);
+    for (Index first = 0; first < rows; first += block_rows_) {
+      const Index count = std::min(block_rows_, rows - first), length = vector_length();
+      multiply<L>(handle_, CUBLAS_COMPUTE_64F, L(1), {x_ + first * length, count, length}, false, {y_, cols, length},
+                  true, L(0), MatrixView<L>(block_, count, cols));
+      body(first, count);
+    }
+  }
+  /// [count x cols], within body(first, count).
+  [[nodiscard]] const L* block() const { return block_; }
+
+  // Below are parts of the constructors; nvcc allows no lambdas of device code in private functions.
+
+  void copy_points(const CudaThrustPolicy& policy, const PointCost<Scalar, Metric>& cost) {
+    copy_rows_of(policy, cost.x, points_);
+    copy_rows_of(policy, cost.y, points_ + rows * dimension_);
+  }
+  static void copy_rows_of(const CudaThrustPolicy& policy, MatrixView<const Scalar> from, L* to) {
+    const Index cols = from.cols;
+    for_each_entry(policy, from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      to[r * cols + c] = static_cast<L>(static_cast<Accumulator<Scalar>>(from.data[r * from.stride + c]));
+    });
+  }
+  void find_mean(const CudaThrustDevice& device, L* mean) const {
+    const Index dimension = dimension_, count = cols;
+    const L* const y = points_ + rows * dimension;
+    reduce_rows(
+        device, dimension, count,
+        [=] SWAV_HOST_DEVICE(Index k, Index j) { return y[j * dimension + k] / static_cast<L>(count); },
+        thrust::plus<L>(), mean);
+  }
+  void write_vectors(const CudaThrustPolicy& policy, const L* points, Index count, const L* mean, bool of_x,
+                     L* vectors) const {
+    const Index dimension = dimension_, length = vector_length();
+    for_each_index(policy, count, [=] SWAV_HOST_DEVICE(Index i) {
+      const L* const point = points + i * dimension;
+      L* const vector = vectors + i * length;
+      constexpr bool squared = std::is_same_v<Metric, SquaredEuclidean>;
+      L largest = 0, squares = 0;
+      if constexpr (!squared)
+        for (Index k = 0; k < dimension; ++k) largest = std::abs(point[k]) > largest ? std::abs(point[k]) : largest;
+      for (Index k = 0; k < dimension; ++k) {
+        // Of cosines over the largest entry, so that no square leaves the range; a 0 has a cosine of 0 with all.
+        vector[k] = squared ? point[k] - mean[k] : largest > 0 ? point[k] / largest : point[k];
+        squares += vector[k] * vector[k];
+      }
+      const L scale =
+          squared ? (of_x ? L(-2) : L(1)) : (squares > 0 ? (of_x ? L(-1) : L(1)) / std::sqrt(squares) : L(1));
+      for (Index k = 0; k < dimension; ++k) vector[k] *= scale;
+      vector[dimension] = squared && of_x ? squares : L(1);
+      for (Index k = dimension + 1; k < length; ++k) vector[k] = L(0);
+      if (squared) vector[dimension + 1] = of_x ? L(1) : squares;
+    });
+  }
+
+ private:
+  template <class Buffer>
+  CostEntries(const PointCost<Scalar, Metric>& cost, Buffer& buffer, Index block_rows)
+      : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), block_rows_(block_rows), metric_(cost.metric) {
+    const Index points = (rows + cols) * dimension_;
+    const Index vectors = block_rows > 0 ? (rows + cols) * vector_length() : 0;
+    L* const memory = buffer.reserve(points + vectors + std::max(block_rows * cols, block_rows > 0 ? dimension_ : 0));
+    points_ = memory;
+    x_ = memory + points;
+    y_ = x_ + rows * vector_length();
+    block_ = memory + points + vectors;
+  }
+
+  /// A power of 2, 4 at least; of a block that the GPU's cache holds, or not much more than that.
+  [[nodiscard]] static Index block_rows_of(const CudaDevice& device, Index rows, Index cols) {
+    const Index entries = (Index{512} << 10) / static_cast<Index>(sizeof(L)) * device.multiprocessors();
+    Index count = 4;
+    while (count < rows && 2 * count * cols <= entries) count *= 2;
+    return count;
+  }
+  /// Even, so that vectors are read 16 bytes at a time.
+  [[nodiscard]] Index vector_length() const {
+    return (dimension_ + (std::is_same_v<Metric, SquaredEuclidean> ? 2 : 1) + 1) / 2 * 2;
+  }
+
+  Index dimension_, block_rows_;
+  Metric metric_;
+  cublasHandle_t handle_ = nullptr;
+  L *points_ = nullptr, *x_ = nullptr, *y_ = nullptr;  // the points; rows of the product's factors
+  L* block_ = nullptr;
+  bool in_blocks_ = false;
+};
+
+}  // namespace swav::detail
