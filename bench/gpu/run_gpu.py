@@ -1,7 +1,8 @@
 """Times the library's components on a GPU beside PyTorch's and torchvision's, eager and compiled, in one run. In: the
 built bench_gpu. Out: docs/results/gpu-<name>.json and its table on the standard output. Medians of 100 repetitions over four sets of inputs
-in turn after half a second of others, captured in CUDA graphs on both sides but for eager PyTorch; of calls that take
-long, as many as five seconds have, 10 at least."""
+in turn after half a second of others, captured in CUDA graphs on both sides but for eager PyTorch, crops and k-NN; of calls
+that take long, as many as five seconds have, 10 at least. Memory is what a call needs beyond its inputs, on both sides with
+its results and what it keeps for the next call (LARC's momenta), without cuBLAS's workspace; of k-NN the peers' alone."""
 
 import gc
 import sys
@@ -23,7 +24,21 @@ CASES = [
 
 
 def release_codes(scores):
-    """As the SwAV release computes them."""
+    """As the SwAV release computes them, in place."""
+    q = torch.exp(scores / EPSILON).t()
+    prototypes, samples = q.shape
+    q /= q.sum()
+    for _ in range(ITERATIONS):
+        q /= q.sum(dim=1, keepdim=True)
+        q /= prototypes
+        q /= q.sum(dim=0, keepdim=True)
+        q /= samples
+    q *= samples
+    return q.t()
+
+
+def functional_codes(scores):
+    """The same for the compiler, which fuses what is not written to memory."""
     q = torch.exp(scores / EPSILON).t()
     prototypes, samples = q.shape
     q = q / q.sum()
@@ -60,11 +75,9 @@ def algebra_loss(z, c, views):
     loss = 0
     for i in (0, 1):
         with torch.no_grad():
-            q = release_codes(scores[i * samples:(i + 1) * samples].float()).to(z.dtype)
-        others = [v for v in range(views) if v != i]
-        target = q @ unit_c
-        agreement = (per_view[others].sum(0) * target).sum(dim=1).float() / TEMPERATURE
-        loss = loss + (sums[others].sum(0) - agreement).mean() / (views - 1)
+            q = functional_codes(scores[i * samples:(i + 1) * samples].float()).to(z.dtype)
+        agreement = ((per_view.sum(0) - per_view[i]) * (q @ unit_c)).sum(dim=1).float() / TEMPERATURE
+        loss = loss + (sums.sum(0) - sums[i] - agreement).mean() / (views - 1)
     return loss / 2
 
 
@@ -115,23 +128,20 @@ def grouped_larc(values, gradients, momenta, trust=0.001, decay=1e-6, rate=0.1):
     torch._foreach_add_(values, momenta, alpha=-rate)
 
 
-def larc_calls(dtype, compiled):
+def larc_calls(compiled):
     values = [torch.full((size,), 0.02, device="cuda").requires_grad_() for size in resnet_tensors()]
     for value in values:
         value.grad = torch.full_like(value, 1e-4)
     if not compiled:
         optimizer = torch.optim.SGD(values, lr=0.1, momentum=0.9)
         return [lambda: release_larc(optimizer)]
-    plain, gradients = [v.detach() for v in values], [v.grad for v in values]
-    momenta = [torch.zeros_like(v) for v in plain]
+    plain, gradients, momenta = [v.detach() for v in values], [v.grad for v in values], []
     step = torch.compile(grouped_larc, dynamic=False)
-    for _ in range(3):
+    def update():
+        if not momenta:  # in the first step, as PyTorch's SGD
+            momenta.extend(torch.zeros_like(v) for v in plain)
         step(plain, gradients, momenta)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()  # by hand: torch.compile captures nothing that writes to its inputs
-    with torch.cuda.graph(graph):
-        step(plain, gradients, momenta)
-    return [graph.replay]
+    return [update]
 
 
 def crop_calls(count, dtype):
@@ -163,6 +173,19 @@ def knn_calls(test, train, dimension):
     return [predict]
 
 
+def needed_mib(call):
+    """Of the second call, as the first one compiles, beyond what there was before the first one."""
+    torch.ones(1, 1, device="cuda") @ torch.ones(1, 1, device="cuda")  # cuBLAS's workspace
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    call()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
 def timed(calls):
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     times, start = [], time.perf_counter()
@@ -180,6 +203,21 @@ def timed(calls):
     return {"median_ms": sorted(times)[len(times) // 2], "least_ms": min(times)}
 
 
+def captured(calls):
+    """A CUDA graph of each, as ours have. By hand: torch.compile's own copy their inputs at each call, and it captures
+    nothing that writes to them. The calls, whose tensors the graphs use, have to stay."""
+    graphs, pool = [], torch.cuda.graph_pool_handle()
+    for _ in range(3):
+        for call in calls:
+            call()
+    torch.cuda.synchronize()
+    for call in calls:
+        graphs.append(torch.cuda.CUDAGraph())
+        with torch.cuda.graph(graphs[-1], pool=pool, stream=torch.cuda.current_stream()):
+            call()
+    return [graph.replay for graph in graphs]
+
+
 def release_memory():
     """What PyTorch keeps of an earlier case: memory, and shapes that it would compile anew with variable sizes."""
     torch._dynamo.reset()
@@ -193,33 +231,29 @@ def peer(case, compiled):
     sizes, dtype = [int(size) for size in sizes], getattr(torch, {"float": "float32"}.get(scalar, scalar))
     if compiled and kind in ("crops", "knn"):
         return {"failed": "-"}
+    tuned = lambda function: torch.compile(function, mode="max-autotune-no-cudagraphs", dynamic=False)
     try:
         if kind == "larc":
-            calls = larc_calls(dtype, compiled)
+            calls = larc_calls(compiled)
         elif kind == "crops":
             calls = crop_calls(*sizes, dtype)
         elif kind == "knn":
             calls = knn_calls(*sizes)
         elif kind == "codes":
             inputs = [torch.rand(*sizes, device="cuda").sub_(0.5).to(dtype) for _ in range(SETS)]
-            function = torch.compile(release_codes, mode="max-autotune", dynamic=False) if compiled else release_codes
+            function = tuned(functional_codes) if compiled else release_codes
             calls = [lambda x=x: function(x) for x in inputs]
         else:
             views, samples, prototypes, dimension = sizes
             inputs = [torch.randn(views * samples, dimension, device="cuda").to(dtype).requires_grad_()
                       for _ in range(SETS)]
             c = torch.randn(prototypes, dimension, device="cuda").to(dtype).requires_grad_()
-            step = with_gradients(torch.compile(algebra_loss, mode="max-autotune", dynamic=False) if compiled
-                                  else release_loss)
+            step = with_gradients(tuned(algebra_loss) if compiled else release_loss)
             calls = [lambda z=z: step(z, c, views) for z in inputs]
-        calls[0]()
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        calls[0]()
-        torch.cuda.synchronize()
-        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
-        return timed(calls) | {"workspace_mib": peak}
+        with torch.cuda.stream(torch.cuda.Stream()):  # graphs want another than the default one
+            memory = needed_mib(calls[0])
+            figures = timed(captured(calls) if compiled else calls)
+        return figures | {"workspace_mib": memory}
     except torch.OutOfMemoryError:
         return {"failed": "out of memory"}
     except Exception as error:  # of its compiler: the other figures stand
@@ -251,18 +285,20 @@ def main(binary, results):
     release_memory()
     for row in rows:
         report.add(row, "swav", ours(binary, *row["case"].split()))
-    for row in rows:
-        report.add(row, "eager", peer(row["case"], False))
-    for row in rows:  # the compiler takes the longest
-        report.add(row, "compiled", peer(row["case"], True))
-    print("\n| case | ms | of the bound | PyTorch eager | torch.compile | MiB, eager's |\n|---|---|---|---|---|---|")
+    for whose, compiled in (("eager", False), ("compiled", True)):  # the compiler takes the longest
+        known = {}
+        for row in rows:
+            case = row["case"].replace("larc bfloat16", "larc float")  # the peers' gradients are floats in both
+            known[case] = known.get(case) or peer(case, compiled)
+            report.add(row, whose, known[case])
+    print("\n| case | ms | of the bound | PyTorch eager | torch.compile | MiB: ours, eager, compiled |\n|---|---|---|---|---|---|")
     for row in rows:
         ms = row["swav"].get("median_ms")
         ratio = lambda p: p["failed"] if "failed" in p else f'{p["median_ms"] / ms:.1f} x' if ms else "-"
+        memory = lambda of: f'{of["workspace_mib"]:.0f}' if "workspace_mib" in of else "-"
         share = f'{100 * row["bound_ms"] / ms:.0f} %' if ms and row["bound_ms"] else ""
         print(f'| {row["case"]} | {row["swav"].get("failed") or f"{ms:.4f}"} | {share} | {ratio(row["eager"])} | '
-              f'{ratio(row["compiled"])} | {row["swav"].get("workspace_mib", 0):.0f}, '
-              f'{row["eager"].get("workspace_mib", float("nan")):.0f} |')
+              f'{ratio(row["compiled"])} | {memory(row["swav"])}, {memory(row["eager"])}, {memory(row["compiled"])} |')
     print(f"\nwritten: {report.path}")
 
 
