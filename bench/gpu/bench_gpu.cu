@@ -1,8 +1,9 @@
 // Times components on CudaDevice. In: a case on the command line, SCALAR being float or bfloat16: "codes ROWS
 // PROTOTYPES SCALAR", "loss VIEWS SAMPLES PROTOTYPES DIMENSION SCALAR", "larc SCALAR" (a step over ResNet-50's
 // parameters, SCALAR that of the gradients), "crops IMAGES SCALAR" (2x224 + 6x96 of images of 400 x 500 bytes), "knn
-// TEST TRAIN DIMENSION float". Out: a line of JSON: milliseconds a call, median and least, and the memory beyond inputs
-// and results, cuBLAS's own 32 MiB aside for the loss: PyTorch's are not in its figure either.
+// TEST TRAIN DIMENSION float". Out: a line of JSON: milliseconds a call, median and least, and, but for k-NN, the
+// memory beyond inputs, with the results and what is kept for the next call (momenta), without cuBLAS's workspace, as
+// run_gpu.py has it of PyTorch.
 //
 // A call of codes, loss or larc is captured once for each of several sets of inputs, which are gone through in turn, so
 // that no call finds its own in the cache; a repetition is one round, timed by events, after half a second in which the
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,9 +59,10 @@ std::size_t free_bytes() {
   return free;
 }
 
-/// Milliseconds a call, sorted, of call(0), call(1), ... in turn.
+/// Milliseconds a call, sorted, of call(0), call(1), ... in turn, captured.
 template <class Call>
-std::vector<float> time_calls(cudaStream_t stream, Call call) {
+std::vector<float> time_captured(const CudaDevice& device, Call call) {
+  cudaStream_t stream = device.stream();
   std::vector<cudaGraphExec_t> graphs(input_sets);
   for (int i = 0; i < input_sets; ++i) {
     cudaGraph_t graph = nullptr;
@@ -87,58 +90,9 @@ std::vector<float> time_calls(cudaStream_t stream, Call call) {
   for (cudaGraphExec_t graph : graphs) cudaGraphExecDestroy(graph);
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
+  device.synchronize();
   std::sort(times.begin(), times.end());
   return times;
-}
-
-void print(const std::string& name, const std::vector<float>& times, std::size_t bytes) {
-  std::printf("{\"case\": \"%s\", \"median_ms\": %.5f, \"least_ms\": %.5f, \"workspace_mib\": %.1f}\n", name.c_str(),
-              static_cast<double>(times[times.size() / 2]), static_cast<double>(times.front()),
-              static_cast<double>(bytes) / 1048576);
-}
-
-template <class T>
-void bench_codes(const std::string& name, cudaStream_t stream, Index rows, Index prototypes) {
-  const CudaDevice device(stream);
-  std::vector<CudaMatrix<T>> scores;
-  for (int i = 0; i < input_sets; ++i) {
-    scores.emplace_back(rows, prototypes);
-    std::vector<T> host(static_cast<std::size_t>(rows * prototypes));
-    swav::PhiloxStream random(7, static_cast<std::uint64_t>(i));
-    for (T& score : host) score = static_cast<T>(static_cast<float>(random.uniform(-0.5, 0.5)));
-    scores.back().copy_from(MatrixView<const T>(host.data(), rows, prototypes));
-  }
-  CudaMatrix<T> codes(rows, prototypes);
-  swav::Sinkhorn<T, CudaDevice> sinkhorn({}, device);
-  const std::size_t before = free_bytes();
-  sinkhorn.codes_into(scores[0], codes);
-  device.synchronize();
-  const std::size_t used = before - free_bytes();
-  print(name, time_calls(stream, [&](int i) { sinkhorn.codes_into(scores[static_cast<std::size_t>(i)], codes); }),
-        used);
-  device.synchronize();
-}
-
-template <class T>
-void bench_loss(const std::string& name, cudaStream_t stream, Index views, Index samples, Index prototypes,
-                Index dimension) {
-  const CudaDevice device(stream);
-  std::vector<CudaMatrix<T>> z;
-  for (int i = 0; i < input_sets; ++i)
-    z.push_back(unit_rows<T>(views * samples, dimension, static_cast<std::uint64_t>(i)));
-  const swav::PrototypeBank<T, CudaDevice> bank(prototypes, dimension, /*seed=*/1, device);
-  swav::SwappedPredictionLoss<T, CudaDevice> loss({.prototypes = swav::Prototypes::raw}, device);
-  swav::SwappedPredictionStep<T, CudaDevice> step;
-  step.grad_embeddings = CudaMatrix<T>(views * samples, dimension);
-  step.grad_prototypes = CudaMatrix<T>(prototypes, dimension);
-  (void)device.cublas();
-  const std::size_t before = free_bytes();
-  loss.step_into(z[0], bank, views, step);
-  device.synchronize();
-  const std::size_t used = before - free_bytes();
-  print(name, time_calls(stream, [&](int i) { loss.step_into(z[static_cast<std::size_t>(i)], bank, views, step); }),
-        used);
-  device.synchronize();
 }
 
 /// The same of calls that are not captured, timed by the host with the wait for each.
@@ -154,6 +108,72 @@ std::vector<float> time_waited(const CudaDevice& device, Call call) {
   }
   std::sort(times.begin(), times.end());
   return times;
+}
+
+void print(const std::string& name, const std::vector<float>& times, std::optional<std::size_t> bytes) {
+  std::printf("{\"case\": \"%s\", \"median_ms\": %.5f, \"least_ms\": %.5f", name.c_str(),
+              static_cast<double>(times[times.size() / 2]), static_cast<double>(times.front()));
+  if (bytes) std::printf(", \"workspace_mib\": %.1f", static_cast<double>(*bytes) / 1048576);
+  std::printf("}\n");
+}
+
+/// Prints what time(device, call) measures, with `call` = make(device), which allocates results and what calls need.
+/// Another such object, destroyed before, has loaded the kernels, whose code takes memory, too.
+template <class Make, class Time>
+void run(const std::string& name, cudaStream_t stream, const Make& make, const Time& time) {
+  const auto called_once = [&](const CudaDevice& device) {
+    auto call = make(device);
+    call(0);
+    device.synchronize();
+    return call;
+  };
+  (void)called_once(CudaDevice(stream));
+  const CudaDevice device(stream);
+  (void)device.cublas();
+  const std::size_t before = free_bytes();
+  const auto call = called_once(device);
+  const std::size_t used = before - free_bytes();
+  print(name, time(device, call), used);
+}
+
+constexpr auto captured = [](const CudaDevice& device, const auto& call) { return time_captured(device, call); };
+constexpr auto waited = [](const CudaDevice& device, const auto& call) { return time_waited(device, call); };
+
+template <class T>
+void bench_codes(const std::string& name, cudaStream_t stream, Index rows, Index prototypes) {
+  std::vector<CudaMatrix<T>> scores;
+  for (int i = 0; i < input_sets; ++i) {
+    scores.emplace_back(rows, prototypes);
+    std::vector<T> host(static_cast<std::size_t>(rows * prototypes));
+    swav::PhiloxStream random(7, static_cast<std::uint64_t>(i));
+    for (T& score : host) score = static_cast<T>(static_cast<float>(random.uniform(-0.5, 0.5)));
+    scores.back().copy_from(MatrixView<const T>(host.data(), rows, prototypes));
+  }
+  const auto make = [&](const CudaDevice& device) {
+    const auto codes = std::make_shared<CudaMatrix<T>>(rows, prototypes);
+    const auto sinkhorn = std::make_shared<swav::Sinkhorn<T, CudaDevice>>(swav::SinkhornOptions{}, device);
+    return [&scores, codes, sinkhorn](int i) { sinkhorn->codes_into(scores[static_cast<std::size_t>(i)], *codes); };
+  };
+  run(name, stream, make, captured);
+}
+
+template <class T>
+void bench_loss(const std::string& name, cudaStream_t stream, Index views, Index samples, Index prototypes,
+                Index dimension) {
+  std::vector<CudaMatrix<T>> z;
+  for (int i = 0; i < input_sets; ++i)
+    z.push_back(unit_rows<T>(views * samples, dimension, static_cast<std::uint64_t>(i)));
+  const swav::PrototypeBank<T, CudaDevice> bank(prototypes, dimension, /*seed=*/1, CudaDevice(stream));
+  const auto make = [&](const CudaDevice& device) {
+    const auto loss = std::make_shared<swav::SwappedPredictionLoss<T, CudaDevice>>(
+        swav::SwappedPredictionOptions{.prototypes = swav::Prototypes::raw}, device);
+    const auto step = std::make_shared<swav::SwappedPredictionStep<T, CudaDevice>>();
+    step->grad_embeddings = CudaMatrix<T>(views * samples, dimension);
+    step->grad_prototypes = CudaMatrix<T>(prototypes, dimension);
+    return
+        [&z, &bank, views, loss, step](int i) { loss->step_into(z[static_cast<std::size_t>(i)], bank, views, *step); };
+  };
+  run(name, stream, make, captured);
 }
 
 /// Elements of the tensors of ResNet-50 with SwAV's projection head.
@@ -183,7 +203,6 @@ std::vector<Index> resnet_sizes() {
 
 template <class Gradient>
 void bench_larc(const std::string& name, cudaStream_t stream) {
-  const CudaDevice device(stream);
   std::vector<CudaMatrix<float>> values;
   std::vector<CudaMatrix<Gradient>> gradients, rounded;
   std::vector<swav::Parameter<float, Gradient>> parameters;
@@ -198,18 +217,16 @@ void bench_larc(const std::string& name, cudaStream_t stream) {
                           .name = std::to_string(parameters.size())});
     if constexpr (sizeof(Gradient) == 2) parameters.back().rounded = {rounded.back().data(), size};
   }
-  const std::size_t before = free_bytes();
-  swav::Sgd<float, CudaDevice, Gradient> sgd({.larc = swav::LarcOptions{}}, parameters, device);
-  sgd.step(0.1);
-  device.synchronize();
-  const std::size_t used = before - free_bytes();
-  print(name, time_calls(stream, [&](int) { sgd.step(0.1); }), used);
-  device.synchronize();
+  const auto make = [&](const CudaDevice& device) {
+    const auto sgd = std::make_shared<swav::Sgd<float, CudaDevice, Gradient>>(
+        swav::SgdOptions{.larc = swav::LarcOptions{}}, parameters, device);
+    return [sgd](int) { sgd->step(0.1); };
+  };
+  run(name, stream, make, captured);
 }
 
 template <class Out>
 void bench_crops(const std::string& name, cudaStream_t stream, Index count) {
-  const CudaDevice device(stream);
   const Index height = 400, width = 500;
   std::vector<unsigned char> pixels(static_cast<std::size_t>(height * width * 3));
   std::vector<CudaMatrix<unsigned char>> images;
@@ -220,23 +237,21 @@ void bench_crops(const std::string& name, cudaStream_t stream, Index count) {
     images.emplace_back(MatrixView<const unsigned char>(pixels.data(), height, width * 3));
     views.push_back({images.back().data(), height, width, 3});
   }
-  const swav::BasicMultiCropSampler<CudaDevice> crops(swav::swav_crops(), device);
-  std::vector<CudaMatrix<Out>> outputs;
-  std::vector<Out*> pointers;
-  for (Index v = 0; v < crops.views(); ++v) {
-    outputs.emplace_back(count, 3 * crops.view(v).size * crops.view(v).size);
-    pointers.push_back(outputs.back().data());
-  }
-  std::vector<swav::CropKey> keys(static_cast<std::size_t>(count));
-  const auto render = [&](int epoch) {
-    for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = {1, static_cast<std::uint64_t>(epoch), i};
-    crops.batch(views, keys, pointers);
+  const auto make = [&](const CudaDevice& device) {
+    const auto crops = std::make_shared<swav::BasicMultiCropSampler<CudaDevice>>(swav::swav_crops(), device);
+    const auto outputs = std::make_shared<std::vector<CudaMatrix<Out>>>();
+    std::vector<Out*> pointers;
+    for (Index v = 0; v < crops->views(); ++v) {
+      outputs->emplace_back(count, 3 * crops->view(v).size * crops->view(v).size);
+      pointers.push_back(outputs->back().data());
+    }
+    return [&views, crops, outputs, pointers](int epoch) {
+      std::vector<swav::CropKey> keys;
+      for (std::size_t i = 0; i < views.size(); ++i) keys.push_back({1, static_cast<std::uint64_t>(epoch), i});
+      crops->batch(views, keys, pointers);
+    };
   };
-  const std::size_t before = free_bytes();
-  render(100);
-  device.synchronize();
-  const std::size_t used = before - free_bytes();
-  print(name, time_waited(device, render), used);
+  run(name, stream, make, waited);
 }
 
 void bench_knn(const std::string& name, cudaStream_t stream, Index test, Index train, Index dimension) {
@@ -246,7 +261,7 @@ void bench_knn(const std::string& name, cudaStream_t stream, Index test, Index t
   std::vector<int> labels;
   for (Index r = 0; r < train; ++r) labels.push_back(static_cast<int>(r % 1000));
   const swav::KnnClassifier<float, CudaDevice> knn({}, device);
-  print(name, time_waited(device, [&](int) { (void)knn.predict(train_rows, labels, test_rows); }), 0);
+  print(name, time_waited(device, [&](int) { (void)knn.predict(train_rows, labels, test_rows); }), {});
 }
 
 }  // namespace
