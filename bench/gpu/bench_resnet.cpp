@@ -1,6 +1,8 @@
 // Times a training step of a network on a GPU: images from pinned memory, forward, backward from a fixed gradient,
-// LARC's update left out. In: bench_resnet IMAGES DEPTH float|bfloat16 [profile]: so many images of 2 x 224 + 6 x 96
-// crops. Out: JSON: median and least milliseconds, images a second, the arena in MiB; with "profile" the steps' times.
+// LARC's update left out. In: bench_resnet IMAGES DEPTH float|bfloat16 heuristics|timing [profile]: so many images of
+// 2 x 224 + 6 x 96 crops; how cuDNN's algorithms are chosen, "timing" being --tune. Out: JSON: median and least
+// milliseconds, images a second, in MiB the arena of activations and all memory that is reserved, CUDA's libraries and
+// their kernels' code included; with "profile" the steps' times.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,16 +17,28 @@
 using namespace swav;
 using namespace swav::resnet;
 
+namespace {
+
+double free_mib() {
+  std::size_t free = 0, total = 0;
+  swav::detail::check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<double>(free) / (1 << 20);
+}
+
+}  // namespace
+
 int main(int count, char** arguments) {
-  if (count < 4) {
-    std::fprintf(stderr, "usage: bench_resnet IMAGES DEPTH float|bfloat16 [profile]\n");
+  if (count < 5) {
+    std::fprintf(stderr, "usage: bench_resnet IMAGES DEPTH float|bfloat16 heuristics|timing [profile]\n");
     return 2;
   }
   const Index images = std::atol(arguments[1]);
   const Precision precision = std::string(arguments[3]) == "float" ? Precision::float32 : Precision::bfloat16;
   constexpr int warm_up = 10, repetitions = 30;
   try {
-    cuda::set_algorithm_choice(cuda::AlgorithmChoice::timing);  // as --tune, and as PyTorch is timed
+    cuda::set_algorithm_choice(std::string(arguments[4]) == "timing" ? cuda::AlgorithmChoice::timing
+                                                                     : cuda::AlgorithmChoice::heuristics);
+    const double free_before = free_mib();
     Network network({.depth = std::atoi(arguments[2]), .width = 64, .small_stem = false},
                     {{2 * images, 224}, {6 * images, 96}}, precision, 1, Gradients::computed, {}, Processor::cuda);
     for (std::size_t g = 0; g < network.groups(); ++g) {
@@ -35,7 +49,7 @@ int main(int count, char** arguments) {
     CudaMatrix<float> gradient(network.rows(), network.embedding_dimension());
     std::vector<float> host(static_cast<std::size_t>(gradient.size()), 1e-3f);
     gradient.copy_from(MatrixView<const float>(host.data(), gradient.rows(), gradient.cols()));
-    network.set_profiling(count > 4);
+    network.set_profiling(count > 5);
     std::vector<double> times;
     for (int repetition = 0; repetition < warm_up + repetitions; ++repetition) {
       const auto start = std::chrono::steady_clock::now();
@@ -47,12 +61,14 @@ int main(int count, char** arguments) {
     }
     std::ranges::sort(times);
     const double median = times[times.size() / 2];
-    if (count > 4)
+    if (count > 5)
       for (const Program::StepTime& step : network.step_times())
         std::fprintf(stderr, "%9.3f ms  %s\n", step.seconds * 1e3, step.name.c_str());
-    std::printf("{\"median_ms\": %.4f, \"least_ms\": %.4f, \"images_per_s\": %.1f, \"arena_mib\": %.0f}\n", median,
-                times[0], static_cast<double>(images) / median * 1e3,
-                static_cast<double>(network.activation_bytes()) / (1 << 20));
+    std::printf(
+        "{\"median_ms\": %.4f, \"least_ms\": %.4f, \"images_per_s\": %.1f, \"arena_mib\": %.0f, "
+        "\"reserved_mib\": %.0f}\n",
+        median, times[0], static_cast<double>(images) / median * 1e3,
+        static_cast<double>(network.activation_bytes()) / (1 << 20), free_before - free_mib());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -1,8 +1,9 @@
 """Times the library's components on a GPU beside PyTorch's and torchvision's, eager and compiled, in one run. In: the
-built bench_gpu. Out: docs/results/gpu-<name>.json and its table on the standard output. Medians of 100 repetitions over four sets of inputs
-in turn after half a second of others, captured in CUDA graphs on both sides but for eager PyTorch, crops and k-NN; of calls
-that take long, as many as five seconds have, 10 at least. Memory is what a call needs beyond its inputs, on both sides with
-its results and what it keeps for the next call (LARC's momenta), without cuBLAS's workspace; of k-NN the peers' alone."""
+built bench_gpu. Out: docs/results/gpu-<name>.json and its table on the standard output. Medians of 100 repetitions over
+four sets of inputs in turn after half a second of others, captured in CUDA graphs on both sides but for eager PyTorch,
+crops and k-NN; of calls that take long, as many as five seconds have, 10 at least. Memory is what a call needs beyond
+its inputs, on both sides with its results and what it keeps for the next call (LARC's momenta), without cuBLAS's
+workspace; of k-NN the peers' alone."""
 
 import gc
 import sys
