@@ -83,6 +83,11 @@ class Block {
   }
 
   void wait_for_block() { wait(block_barrier_, live_); }
+  /// Lets the other threads run, and those of other blocks: for who waits for these.
+  void pause() {
+    progressed_ = true;
+    leave();
+  }
 
   template <class T>
   T exchange(T value, int source) {

@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(most_row_threads) update_point_rows(const __gr
   const Index i = points.first + row + lane;
   FactorUpdate<L> update;
   const L factor =
-      update_row(mine ? rows.targets[i] : L(0), product, mine ? rows.u[i] : L(0), rows.lambda, rows.omega, update);
+      update_row(mine ? rows.targets[i] : L(0), product, mine ? rows.old[i] : L(0), rows.lambda, rows.omega, update);
   if (mine) rows.u[i] = factor;
   update = reduce_warp(update, MergeUpdates<L>());
   if (lane == 0) rows.updates[points.first / point_rows + blockIdx.x] = update;

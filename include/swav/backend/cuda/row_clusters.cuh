@@ -2,9 +2,8 @@
 // Out: a block's rows and columns, and what the blocks of a cluster have of rows, added up.
 #pragma once
 
-#include <cooperative_groups.h>
-
 #include "swav/backend/cuda/blocks.cuh"
+#include "swav/backend/cuda/cluster_mail.cuh"
 #include "swav/core/host_device.hpp"
 #include "swav/core/matrix_view.hpp"
 
@@ -38,38 +37,20 @@ struct BlockRows {
   };
 };
 
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-using BlockCluster = cooperative_groups::cluster_group;
-[[nodiscard]] __device__ __forceinline__ BlockCluster this_cluster() { return cooperative_groups::this_cluster(); }
-#else
-/// For GPUs without clusters, on which nothing that has them is launched.
-struct BlockCluster {
-  [[nodiscard]] static __device__ unsigned block_rank() { return 0; }
-  [[nodiscard]] static __device__ unsigned num_blocks() { return 1; }
-  static __device__ void sync() { __trap(); }
-  template <class T>
-  [[nodiscard]] static __device__ T* map_shared_rank(T* address, int) {
-    return address;
-  }
-};
-[[nodiscard]] __device__ __forceinline__ BlockCluster this_cluster() { return {}; }
-#endif
-
 /// A row has a cluster, of at most so many threads a block.
 template <int Threads, int Bytes>
 struct ClusterRows {
   static constexpr int most_threads = Threads, tile_bytes = Bytes;
 
   __device__ ClusterRows(Index cols, int width) {
-    const auto cluster = this_cluster();
-    const int each = static_cast<int>(panel_cols(cols, width, static_cast<int>(cluster.num_blocks())));
-    first_ = each * static_cast<int>(cluster.block_rank());
+    const int each = static_cast<int>(panel_cols(cols, width, cluster_blocks()));
+    first_ = each * cluster_rank();
     const int rest = static_cast<int>(cols) - first_;
     cols_ = each < rest ? each : rest;
   }
-  [[nodiscard]] static __device__ unsigned number() { return blockIdx.x / this_cluster().num_blocks(); }
-  [[nodiscard]] static __device__ unsigned count() { return gridDim.x / this_cluster().num_blocks(); }
-  [[nodiscard]] static __device__ bool is_first() { return this_cluster().block_rank() == 0; }
+  [[nodiscard]] static __device__ unsigned number() { return blockIdx.x / static_cast<unsigned>(cluster_blocks()); }
+  [[nodiscard]] static __device__ unsigned count() { return gridDim.x / static_cast<unsigned>(cluster_blocks()); }
+  [[nodiscard]] static __device__ bool is_first() { return cluster_rank() == 0; }
   [[nodiscard]] __device__ Index first_column() const { return first_; }
   template <class T>
   [[nodiscard]] __device__ MatrixView<T> panel(const MatrixView<T>& matrix) const {
@@ -77,38 +58,46 @@ struct ClusterRows {
   }
 
   /// What blocks have of `Count` values, which lanes of each warp hold, a lane a value: the sum in the order of the
-  /// blocks, the same bits in each. Every block writes into the memory of all. Two halves take turns, so that one
-  /// barrier a call is enough: what a block writes over has been read before the barrier that it passed last.
+  /// blocks, the same bits in each. Every block sends what it has to all. Two mailboxes take turns. Between calls the
+  /// threads of a block wait for each other; a block that has all mail of a call is then known to have read that of the
+  /// call before it, and what is sent next finds its place free.
   template <class T, int Count>
   class Sums {
    public:
-    /// Waits until all blocks are there.
-    __device__ Sums() { this_cluster().sync(); }
+    __device__ Sums() {
+      if (threadIdx.x == 0)
+        for (Mailbox& box : mail().boxes) open_mailbox(&box);
+      wait_for_cluster();
+    }
 
     __device__ T operator()(T of_block) {
-      const auto cluster = this_cluster();
-      const int rank = static_cast<int>(cluster.block_rank()), blocks = static_cast<int>(cluster.num_blocks());
+      const int rank = cluster_rank(), blocks = cluster_blocks();
       const int lane = static_cast<int>(threadIdx.x) % warp_threads;
       const int warp = static_cast<int>(threadIdx.x) / warp_threads;
-      auto& half = halves()[turn_ ^= 1];
+      Mailbox* const box = mail().boxes + (turn_ & 1);
+      auto& sent = mail().sent[turn_ & 1];
+      if (threadIdx.x == 0) expect_mail(box, blocks * Count * static_cast<int>(sizeof(T)));
       if (lane < Count)
         for (int to = warp; to < blocks; to += static_cast<int>(blockDim.x) / warp_threads)
-          *cluster.map_shared_rank(&half[rank][lane], to) = of_block;
-      cluster.sync();
-      T sum = half[0][lane % Count];
+          send_mail(of_block, &sent[rank][lane], box, to);
+      wait_for_mail(box, turn_++ / 2);
+      T sum = sent[0][lane % Count];
 #pragma unroll
       for (int b = 1; b < most_cluster_blocks; ++b)
-        if (b < blocks) sum += half[b][lane % Count];
+        if (b < blocks) sum += sent[b][lane % Count];
       return sum;
     }
 
    private:
-    using Half = T[most_cluster_blocks][Count];
-    static __device__ Half (&halves())[2] {
-      __shared__ Half of_blocks[2];
-      return of_blocks;
+    struct Mail {
+      T sent[2][most_cluster_blocks][Count];
+      Mailbox boxes[2];
+    };
+    static __device__ Mail& mail() {
+      __shared__ Mail mail;
+      return mail;
     }
-    int turn_ = 0;
+    unsigned turn_ = 0;
   };
 
  private:

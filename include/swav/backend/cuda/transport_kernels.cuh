@@ -14,8 +14,8 @@ namespace swav::detail {
 /// One update of the rows. L is the type of sums and factors.
 template <class L>
 struct RowsUpdate {
-  const L *v, *targets;  // [cols], [rows]
-  L* u;                  // [rows], the old ones first
+  const L *v, *targets, *old;  // [cols], [rows], [rows]
+  L* u;                        // [rows], not the old ones, which other blocks may yet read
   L lambda, omega;
   L* partial_sums;           // [blocks or clusters x cols]
   FactorUpdate<L>* updates;  // [blocks or clusters]
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(Blocks::most_threads)
   tiles.read_again([&](int row, const Tile& tile) {
     // A lane of each warp has a row's factor to find.
     const bool mine = lane < count && row + lane < tiles.count();
-    const L target = mine ? rows.targets[first + row + lane] : L(0), old = mine ? rows.u[first + row + lane] : L(0);
+    const L target = mine ? rows.targets[first + row + lane] : L(0), old = mine ? rows.old[first + row + lane] : L(0);
     L products[count] = {};
     tile.for_each([&](int r, int item, auto value) { products[r] += static_cast<L>(value) * factors[item]; });
     reduce_rows(products, CudaAdd(), scratch, turn);

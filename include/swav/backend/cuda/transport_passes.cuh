@@ -105,6 +105,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     const detail::RowsUpdate<L> rows{w.v.data(),
                                      w.row_target.data(),
                                      w.u.data(),
+                                     w.row_values.data(),
                                      lambda,
                                      omega,
                                      updates.partial_sums.reserve(plan.parts * kernel.cols),
@@ -130,6 +131,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     const detail::RowsUpdate<L> rows{w.v.data(),
                                      w.row_target.data(),
                                      w.u.data(),
+                                     w.row_values.data(),
                                      lambda,
                                      omega,
                                      updates.partial_sums.reserve(slices * cols),
@@ -158,7 +160,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     return updates.read_columns(device);
   }
 
-  /// Enqueues the sums of what the rows' kernels have left in parts.
+  /// Enqueues the sums of what the rows' kernels have left in parts; their factors are u from then on.
   template <class Scalar, class L>
   static void merge_rows(const CudaDevice& device, const detail::RowsUpdate<L>& rows, Index parts, Index updated,
                          Index cols, Workspace<Scalar>& w, detail::CudaUpdates<L>& updates) {
@@ -166,6 +168,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
                    detail::warp_threads * static_cast<int>(std::clamp<Index>(parts, 1, detail::column_slices)),
                    detail::merge_rows<L>, rows.partial_sums, parts, cols, w.column_sums.data(), rows.updates, updated,
                    updates.of_rows());
+    std::swap(w.u, w.row_values);
   }
 
   template <class Scalar, class L>
