@@ -17,13 +17,13 @@ struct MassSummary {
   L bad_mass{};    ///< that mass
 };
 
-/// What the rows of a cost hold.
+/// What the rows of a cost hold. Without padding, since backends copy it whole.
 template <class L>
 struct CostSummary {
-  Index bad_row = -1;         ///< a row with a NaN, -inf or overflow, or -1; the rest then means nothing
-  bool forbidden = false;     ///< there are entries +inf
-  bool stranded_row = false;  ///< one with mass has no allowed partner with mass
-  L largest = 0;              ///< the largest |finite entry|
+  Index bad_row = -1;    ///< a row with a NaN, -inf or overflow, or -1; the rest then means nothing
+  int forbidden = 0;     ///< 1: there are entries +inf
+  int stranded_row = 0;  ///< 1: one with mass has no allowed partner with mass
+  L largest = 0;         ///< the largest |finite entry|
   L maximum = std::numeric_limits<L>::lowest();  ///< the largest finite entry
 };
 

@@ -187,13 +187,13 @@ class LossWork<Scalar, CudaDevice, Group> {
     return describe_loss<A>(options, device_, samples, views, bank.head_prototypes().size(), group_.size());
   }
 
-  /// Rows of halves begin at multiples of 16 bytes.
+  /// Rows of halves begin, and end with zeros, at multiples of 16 bytes.
   Prepared prepare(MatrixView<const Scalar> rows, bool normalize, PreparedMemory& memory, CudaFault fault) {
     const Index stride = sizeof(P) == 2 ? (rows.cols + 7) / 8 * 8 : rows.cols;
     const MatrixView<P> unit(memory.unit.reserve(rows.rows * stride), rows.rows, rows.cols, stride);
     A* const norms = memory.norms.reserve(rows.rows);
-    launch(device_, warp_row_blocks(rows.rows), row_block_threads, prepare_rows<Scalar, P>, rows, unit, norms,
-           normalize, int{fault}, device_.faults());
+    launch(device_, warp_row_blocks(rows.rows), row_block_threads, prepare_rows<Scalar, P>, rows, unit,
+           stride - rows.cols, norms, normalize, int{fault}, device_.faults());
     return {{unit, normalize ? nullptr : norms}, normalize ? norms : nullptr};
   }
 

@@ -31,14 +31,16 @@ __device__ T sum_of_row(Index cols, Value value) {
 }
 
 /// unit_r = rows_r/|rows_r|, 0 where that is 0, and norms_r = |rows_r| where it is asked for; rows_r as they are unless
-/// `normalize`. `unit` may be the rows' memory. Raises `fault` where a norm is not finite, and leaves that row.
+/// `normalize`; 0 in the `padding` entries after each of its rows. `unit` may be the rows' memory. Raises `fault` where
+/// a norm is not finite, and leaves that row.
 template <class From, class To>
 __global__ void __launch_bounds__(row_block_threads)
-    prepare_rows(MatrixView<const From> rows, MatrixView<To> unit, Accumulator<From>* norms, bool normalize, int fault,
-                 int* faults) {
+    prepare_rows(MatrixView<const From> rows, MatrixView<To> unit, Index padding, Accumulator<From>* norms,
+                 bool normalize, int fault, int* faults) {
   using A = Accumulator<From>;
   const Index r = warp_row();
   if (r >= rows.rows) return;
+  for (Index d = warp_lane(); d < padding; d += warp_threads) unit(r, rows.cols + d) = To(0);
   const From* const row = rows.row(r);
   A largest = 0;
   bool finite = true;

@@ -15,7 +15,7 @@ struct RowPasses<CudaDevice> {
   static void normalize(const CudaDevice& device, MatrixView<const Scalar> rows, MatrixView<Scalar> unit,
                         Accumulator<Scalar>* norms) {
     detail::launch(device, detail::warp_row_blocks(rows.rows), detail::row_block_threads,
-                   detail::prepare_rows<Scalar, Scalar>, rows, unit, norms, true, int{detail::bad_bank},
+                   detail::prepare_rows<Scalar, Scalar>, rows, unit, Index{0}, norms, true, int{detail::bad_bank},
                    device.faults());
   }
 

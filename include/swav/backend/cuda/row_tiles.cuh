@@ -69,6 +69,8 @@ __device__ void reduce_rows(T (&values)[Count], Operation operation, RowScratch<
     for (int w = lanes; w < most_row_threads / warp_threads; w += lanes)
       if (first + w < warps) found = operation(found, half[(first + w) * Count + lane / lanes]);
     found = reduce_first_lanes(found, first, lanes, warps, operation);
+  } else {
+    __syncwarp();  // as the barrier does: what was read of shared memory before may be written after
   }
 #pragma unroll
   for (int i = 0; i < Count; ++i) values[i] = value_of_lane(found, i * lanes);

@@ -51,18 +51,18 @@ void with_sweep_shape(Index depth, Body body) {
 }
 
 /// Begins to copy `Count` rows, from first + order(i) to the i-th place of shared memory; 0 where a matrix has no row
-/// or column. `order` moves bits of i to other places.
+/// or column; rows end with zeros at a multiple of 16 bytes. `order` moves bits of i to other places.
 template <class Shape, int Count, class Order>
 __device__ void copy_to_shared(MatrixView<const __half> from, Index first, __half (*to)[Shape::pitch], Order order) {
   constexpr int chunks = Shape::depth / 8, rows_at_once = Shape::threads / chunks;
   const int thread = static_cast<int>(threadIdx.x), chunk = thread % chunks, place = thread / chunks;
-  const int left = static_cast<int>(from.cols) - 8 * chunk, bytes = left <= 0 ? 0 : left < 8 ? 2 * left : 16;
+  const bool has_columns = 8 * chunk < static_cast<int>(from.cols);
   const Index row = first + order(place), rows = from.rows - row;
   const __half* const data = from.row(row) + 8 * chunk;
 #pragma unroll
   for (int i = 0; i < Count; i += rows_at_once) {
-    const bool there = order(i) < rows && bytes > 0;
-    copy_async(to[place + i] + 8 * chunk, there ? data + order(i) * from.stride : from.data, there ? bytes : 0);
+    const bool there = has_columns && order(i) < rows;
+    copy_async(to[place + i] + 8 * chunk, there ? data + order(i) * from.stride : from.data, there);
   }
 }
 

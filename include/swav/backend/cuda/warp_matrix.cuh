@@ -29,12 +29,12 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_first), "r"(b_second));
 }
 
-/// Begins to copy `bytes` <= 16 bytes to 16 bytes of shared memory; the rest of these become 0. Both addresses are
-/// multiples of 16, and `from` is that of the GPU's memory even where there is nothing to copy.
-__device__ __forceinline__ void copy_async(void* shared, const void* from, int bytes) {
+/// Begins to copy 16 bytes to shared memory, or to make them 0 where they are not `there`. Both addresses are multiples
+/// of 16, and `from` is that of the GPU's memory even where there is nothing to copy.
+__device__ __forceinline__ void copy_async(void* shared, const void* from, bool there) {
   const auto address = static_cast<unsigned>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(__cvta_generic_to_global(from)),
-               "r"(bytes)
+               "r"(there ? 16 : 0)
                : "memory");
 }
 /// Waits for all copies that this thread has begun.

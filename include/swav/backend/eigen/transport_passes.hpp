@@ -59,7 +59,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
           if (base == infinity<L>()) {
             base = -infinity<L>();
             w.row_mass.data()[i] = 0;
-            summary.stranded_row = true;
+            summary.stranded_row = 1;
           } else {
             minima = minima.min(row - base);
           }
@@ -245,7 +245,7 @@ struct TransportPasses<BasicEigenDevice<Product>> : detail::TransportSidePasses<
     }
     for (Index j = 0; j < row.size(); ++j) {
       if (may_forbid && row[j] == infinity<L>()) {
-        summary.forbidden = true;
+        summary.forbidden = 1;
       } else if (std::isfinite(row[j])) {
         summary.largest = std::max(summary.largest, std::abs(row[j]));
         summary.maximum = std::max(summary.maximum, row[j]);
