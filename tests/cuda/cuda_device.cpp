@@ -209,7 +209,8 @@ void check_points(Index n, Index m, Index dimension, double centre, const swav::
 TEST_CASE_TEMPLATE("transports of points, in blocks of rows, far from the origin", T, float, double) {
   using swav::Stabilization;
   const swav::SinkhornOptions options{.epsilon = 0.3, .max_iterations = 9, .tolerance = 1e-30};
-  check_points<T, swav::SquaredEuclidean>(300, 500, 5, 0, options);
+  check_points<T, swav::SquaredEuclidean>(300, 500, 5, 0, options);  // stored, of a product in blocks
+  check_points<T, swav::SquaredEuclidean>(1100, 500, 5, 0, {.epsilon = 1, .max_iterations = 2, .tolerance = 1e-30});
   check_points<T, swav::SquaredEuclidean>(41, 30, 3, 1000, options);
   check_points<T, swav::Cosine>(33, 130, 6, 0, options);
   check_points<T, swav::Euclidean>(21, 17, 4, 0, options);

@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(row_block_threads)
   using A = Accumulator<From>;
   const Index r = warp_row();
   if (r >= rows.rows) return;
-  for (Index d = warp_lane(); d < padding; d += warp_threads) unit(r, rows.cols + d) = To(0);
+  for (Index d = warp_lane(); d < padding; d += warp_threads) unit(r, rows.cols + d) = static_cast<To>(A(0));
   const From* const row = rows.row(r);
   A largest = 0;
   bool finite = true;

@@ -77,6 +77,13 @@ class PendingUpdate {
   CudaUpdates<L>& updates_;
 };
 
+/// The Gibbs kernel of points whose costs are products: in memory, or made anew in each iteration.
+template <class Kernel, class Cost>
+struct ProductKernel {
+  KernelEntry<Kernel, Cost> entry;
+  const Kernel* entries;  // [rows x cols], or null
+};
+
 }  // namespace detail
 
 /// A transport's loop asks the GPU for its error, and waits for it.
@@ -85,6 +92,26 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
   using Thrust = TransportPasses<detail::CudaThrustDevice>;
 
   static CudaDevice device_for(const CudaDevice& device, Index) { return device; }
+
+  using Thrust::make_kernel;
+  /// Of points: stored where it takes no more memory than the GPU's cache has twice.
+  template <class Kernel, class PointScalar, detail::ProductMetric Metric, class Scalar, class L>
+  static auto make_kernel(const CudaDevice& device,
+                          const detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>& whole,
+                          L epsilon, Workspace<Scalar>& w) {
+    using Cost = detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>;
+    const Cost cost = whole.in_blocks();
+    const detail::KernelEntry<Kernel, Cost> entry{cost, detail::inverse_of(epsilon), w.base_f.data(), w.base_g.data()};
+    const Index most = (Index{1} << 20) / static_cast<Index>(sizeof(Kernel)) * device.multiprocessors();
+    if (cost.rows > most / cost.cols) return detail::ProductKernel<Kernel, Cost>{entry, nullptr};
+    Kernel* const entries = Thrust::template kernel_memory<Kernel>(w, cost.rows * cost.cols);
+    const detail::CudaThrustDevice& thrust_device = device;
+    cost.for_row_blocks([&](Index first, Index count) {
+      Thrust::write_kernel(thrust_device, detail::RowsFrom<detail::KernelEntry<Kernel, Cost>>{first, entry}, count,
+                           cost.cols, entries + first * cost.cols);
+    });
+    return detail::ProductKernel<Kernel, Cost>{entry, entries};
+  }
 
   template <class Entry, class Scalar, class L>
   static FactorUpdate<L> iterate(const CudaDevice& device, const detail::ThrustKernel<Entry>& kernel, L lambda, L omega,
@@ -115,19 +142,20 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     merge_rows(device, rows, plan.parts, plan.parts, kernel.cols, w, updates);
     return {device, updates};
   }
-  /// Of points: a product of a block of rows, and two kernels that read it.
-  template <class Kernel, class PointScalar, detail::ProductMetric Metric, class Scalar, class L>
-  static detail::PendingUpdate<L> iterate(
-      const CudaDevice& device,
-      const detail::ThrustKernel<
-          detail::KernelEntry<Kernel, detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>>>&
-          kernel,
-      L lambda, L omega, Workspace<Scalar>& w) {
+  /// Of points that are not stored: a product of a block of rows, and two kernels that read it.
+  template <class Kernel, class Cost, class Scalar, class L>
+  static detail::PendingUpdate<L> iterate(const CudaDevice& device, const detail::ProductKernel<Kernel, Cost>& kernel,
+                                          L lambda, L omega, Workspace<Scalar>& w) {
+    const Cost& cost = kernel.entry.cost;
+    if (kernel.entries != nullptr)
+      return iterate(
+          device,
+          detail::ThrustKernel<detail::KernelInMemory<Kernel>>{cost.rows, cost.cols, {kernel.entries, cost.cols}},
+          lambda, omega, w);
     auto& updates = device.kept<detail::CudaUpdates<L>>();
-    const auto cost = kernel.entry.cost.in_blocks();
-    const Index cols = kernel.cols, updated = (kernel.rows + detail::point_rows - 1) / detail::point_rows;
+    const Index cols = cost.cols, updated = (cost.rows + detail::point_rows - 1) / detail::point_rows;
     const Index column_blocks = (cols + detail::point_column_threads - 1) / detail::point_column_threads;
-    const Index slices = std::clamp<Index>(4 * device.multiprocessors() / column_blocks, 1, kernel.rows);
+    const Index slices = std::clamp<Index>(4 * device.multiprocessors() / column_blocks, 1, cost.rows);
     const detail::RowsUpdate<L> rows{w.v.data(),
                                      w.row_target.data(),
                                      w.u.data(),
