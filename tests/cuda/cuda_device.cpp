@@ -210,7 +210,10 @@ TEST_CASE_TEMPLATE("transports of points, in blocks of rows, far from the origin
   using swav::Stabilization;
   const swav::SinkhornOptions options{.epsilon = 0.3, .max_iterations = 9, .tolerance = 1e-30};
   check_points<T, swav::SquaredEuclidean>(300, 500, 5, 0, options);  // stored, of a product in blocks
-  check_points<T, swav::SquaredEuclidean>(1100, 500, 5, 0, {.epsilon = 1, .max_iterations = 2, .tolerance = 1e-30});
+  const swav::SinkhornOptions few{.epsilon = 1, .max_iterations = 2, .tolerance = 1e-30};
+  check_points<T, swav::SquaredEuclidean>(1100, 500, 5, 0, few);    // made anew in each iteration, in blocks
+  check_points<T, swav::SquaredEuclidean>(1100, 500, 2, 100, few);  // and from coordinates
+  check_points<T, swav::Cosine>(1100, 500, 3, 0, few);
   check_points<T, swav::SquaredEuclidean>(41, 30, 3, 1000, options);
   check_points<T, swav::Cosine>(33, 130, 6, 0, options);
   check_points<T, swav::Euclidean>(21, 17, 4, 0, options);

@@ -77,6 +77,32 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   /// [count x cols], within body(first, count).
   [[nodiscard]] const L* block() const { return block_; }
 
+  /// Of points of so few dimensions exponents are made where they are needed.
+  static constexpr Index most_coordinates = 3;
+  [[nodiscard]] Index dimension() const { return dimension_; }
+  /// Makes coordinates p, a and q, b for which (base_f_i + base_g_j - C_ij)/epsilon = p_i . q_j + a_i + b_j, each
+  /// [most_coordinates + 1][rows or columns]: the last is a or b, and those beyond the points' dimension are 0. From
+  /// the vectors of the product (p, s, 1) . (q, 1, t), or (p, 1) . (q, 1).
+  void write_coordinates(const CudaThrustPolicy& policy, const L* base_f, const L* base_g, L inverse) const {
+    const Index dimension = dimension_, length = vector_length();
+    const L *const x = x_, *const y = y_;
+    L *const of_rows = coordinates_, *const of_columns = column_coordinates();
+    const Index n = rows, m = cols;
+    for_each_index(policy, n, [=] SWAV_HOST_DEVICE(Index i) {
+      const L* const vector = x + i * length;
+      for (Index k = 0; k < most_coordinates; ++k) of_rows[k * n + i] = k < dimension ? -inverse * vector[k] : L(0);
+      of_rows[most_coordinates * n + i] = (base_f[i] - vector[dimension]) * inverse;
+    });
+    for_each_index(policy, m, [=] SWAV_HOST_DEVICE(Index j) {
+      const L* const vector = y + j * length;
+      for (Index k = 0; k < most_coordinates; ++k) of_columns[k * m + j] = k < dimension ? vector[k] : L(0);
+      const L rest = std::is_same_v<Metric, SquaredEuclidean> ? vector[dimension + 1] : L(0);
+      of_columns[most_coordinates * m + j] = (base_g[j] - rest) * inverse;
+    });
+  }
+  [[nodiscard]] const L* row_coordinates() const { return coordinates_; }
+  [[nodiscard]] L* column_coordinates() const { return coordinates_ + rows * (most_coordinates + 1); }
+
   // Below are parts of the constructors; nvcc allows no lambdas of device code in private functions.
 
   void copy_points(const CudaThrustPolicy& policy, const PointCost<Scalar, Metric>& cost) {
@@ -127,11 +153,15 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), block_rows_(block_rows), metric_(cost.metric) {
     const Index points = (rows + cols) * dimension_;
     const Index vectors = block_rows > 0 ? (rows + cols) * vector_length() : 0;
-    L* const memory = buffer.reserve(points + vectors + std::max(block_rows * cols, block_rows > 0 ? dimension_ : 0));
+    const Index coordinates =
+        block_rows > 0 && dimension_ <= most_coordinates ? (rows + cols) * (most_coordinates + 1) : 0;
+    L* const memory =
+        buffer.reserve(points + vectors + coordinates + std::max(block_rows * cols, block_rows > 0 ? dimension_ : 0));
     points_ = memory;
     x_ = memory + points;
     y_ = x_ + rows * vector_length();
-    block_ = memory + points + vectors;
+    coordinates_ = memory + points + vectors;
+    block_ = coordinates_ + coordinates;
   }
 
   /// A power of 2, 4 at least; of a block that the GPU's cache holds, or not much more than that.
@@ -150,7 +180,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   Metric metric_;
   cublasHandle_t handle_ = nullptr;
   L *points_ = nullptr, *x_ = nullptr, *y_ = nullptr;  // the points; rows of the product's factors
-  L* block_ = nullptr;
+  L *coordinates_ = nullptr, *block_ = nullptr;
   bool in_blocks_ = false;
 };
 

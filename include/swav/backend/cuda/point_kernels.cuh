@@ -1,6 +1,6 @@
-// The kernels of an iteration of Sinkhorn::solve of points, whose costs are there a block of rows at a time. In: costs,
-// base potentials and factors in the GPU's memory. Out: the rows' factors, what their update did, parts of the columns'
-// sums. Both take the Gibbs kernel's exponentials from the costs, which the GPU's cache has.
+// The kernels of an iteration of Sinkhorn::solve of points. In: exponents of the Gibbs kernel, a block of rows of costs
+// or made of a few coordinates at a time; factors in the GPU's memory. Out: the rows' factors, what their update did,
+// parts of the columns' sums. Each kernel takes the exponentials of its own.
 #pragma once
 
 #include <cmath>
@@ -12,82 +12,120 @@
 
 namespace swav::detail {
 
-inline constexpr int point_rows = 4;              // that a block of update_point_rows has
 inline constexpr int point_column_threads = 128;  // of a block of add_point_columns
 
-/// Rows first to first + count - 1 of a problem.
-template <class L>
-struct PointRows {
-  const L* costs;  // [count x cols]
-  Index first, count, cols;
-  const L *base_f, *base_g;  // [rows], [cols]
-  L inverse;                 // 1/epsilon
-  RowsUpdate<L> rows;
+/// exp(exponent), 0 below the type's normal numbers.
+template <class Kernel, class L>
+[[nodiscard]] __device__ L point_entry(L exponent) {
+  return exponent >= lowest_exponent<Kernel>() ? static_cast<L>(std::exp(static_cast<Kernel>(exponent))) : L(0);
+}
 
-  /// exp((base_f_i + base_g_j - C_ij)/epsilon), 0 below the type's normal numbers.
-  template <class Kernel>
-  [[nodiscard]] __device__ static L entry(L base_f, L base_g, L cost, L inverse) {
-    const L exponent = (base_f + base_g - cost) * inverse;
-    return exponent >= lowest_exponent<Kernel>() ? static_cast<L>(std::exp(static_cast<Kernel>(exponent))) : L(0);
+/// (base_f_i + base_g_j - C_ij)/epsilon from costs in memory: [count x cols], of rows first to first + count - 1.
+template <class L>
+struct CostExponents {
+  using value_type = L;
+  static constexpr int block_rows = 4;  // of a block of update_point_rows
+  struct Row {
+    const L* costs;
+    L base;
+  };
+  struct Column {
+    Index number;
+    L base;
+  };
+  const L* costs;
+  Index first, count, cols;
+  const L *base_f, *base_g;
+  L inverse;  // 1/epsilon
+
+  [[nodiscard]] __device__ Row row(Index i) const { return {costs + (i - first) * cols, base_f[i]}; }
+  [[nodiscard]] __device__ Column column(Index j) const { return {j, base_g[j]}; }
+  [[nodiscard]] __device__ L operator()(const Row& row, const Column& column) const {
+    return (row.base + column.base - row.costs[column.number]) * inverse;
   }
 };
 
-/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed.
-template <class Kernel, class L>
-__global__ void __launch_bounds__(most_row_threads) update_point_rows(const __grid_constant__ PointRows<L> points) {
-  __shared__ RowScratch<L, point_rows> scratch;
-  int turn = 0;
-  const RowsUpdate<L>& rows = points.rows;
-  const Index row = static_cast<Index>(blockIdx.x) * point_rows, cols = points.cols;
-  const L* costs[point_rows];
-  L base_f[point_rows], products[point_rows] = {};
+/// p_i . q_j + a_i + b_j.
+template <class L, int Dimension>
+struct CoordinateExponents {
+  using value_type = L;
+  static constexpr int block_rows = 8;
+  struct Vector {
+    L entries[Dimension], rest;
+  };
+  using Row = Vector;
+  using Column = Vector;
+  const L *rows, *columns;  // [Dimension + 1][count], [Dimension + 1][cols]: p or q, then a or b
+  Index first, count, cols;
+
+  [[nodiscard]] __device__ static Vector load(const L* of, Index size, Index i) {
+    Vector vector;
 #pragma unroll
-  for (int r = 0; r < point_rows; ++r) {
-    const Index here = row + r < points.count ? row + r : points.count - 1;
-    costs[r] = points.costs + here * cols;
-    base_f[r] = points.base_f[points.first + here];
+    for (int d = 0; d < Dimension; ++d) vector.entries[d] = of[d * size + i];
+    vector.rest = of[Dimension * size + i];
+    return vector;
   }
-#pragma unroll 2
-  for (Index j = threadIdx.x; j < cols; j += blockDim.x) {
-    const L base_g = points.base_g[j], v = rows.v[j];
+  [[nodiscard]] __device__ Row row(Index i) const { return load(rows, count, i); }
+  [[nodiscard]] __device__ Column column(Index j) const { return load(columns, cols, j); }
+  [[nodiscard]] __device__ L operator()(const Row& row, const Column& column) const {
+    L exponent = row.rest + column.rest;
 #pragma unroll
-    for (int r = 0; r < point_rows; ++r)
-      products[r] += PointRows<L>::template entry<Kernel>(base_f[r], base_g, costs[r][j], points.inverse) * v;
+    for (int d = 0; d < Dimension; ++d) exponent += row.entries[d] * column.entries[d];
+    return exponent;
+  }
+};
+
+/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, for the rows that there are exponents of.
+template <class Kernel, class Exponents, class L = typename Exponents::value_type>
+__global__ void __launch_bounds__(most_row_threads)
+    update_point_rows(const __grid_constant__ Exponents exponents, const __grid_constant__ RowsUpdate<L> rows) {
+  constexpr int count = Exponents::block_rows;
+  __shared__ RowScratch<L, count> scratch;
+  int turn = 0;
+  const Index first = exponents.first + static_cast<Index>(blockIdx.x) * count,
+              last = exponents.first + exponents.count - 1;
+  typename Exponents::Row row[count];
+#pragma unroll
+  for (int r = 0; r < count; ++r) row[r] = exponents.row(first + r < last ? first + r : last);
+  L products[count] = {};
+  for (Index j = threadIdx.x; j < exponents.cols; j += blockDim.x) {
+    const auto column = exponents.column(j);
+    const L v = rows.v[j];
+#pragma unroll
+    for (int r = 0; r < count; ++r) products[r] += point_entry<Kernel>(exponents(row[r], column)) * v;
   }
   reduce_rows(products, CudaAdd(), scratch, turn);
   if (threadIdx.x >= warp_threads) return;
   const int lane = static_cast<int>(threadIdx.x);
-  const bool mine = lane < point_rows && row + lane < points.count;
+  const Index i = first + lane;
+  const bool mine = lane < count && i <= last;
   L product = products[0];
 #pragma unroll
-  for (int r = 1; r < point_rows; ++r) product = lane == r ? products[r] : product;
-  const Index i = points.first + row + lane;
+  for (int r = 1; r < count; ++r) product = lane == r ? products[r] : product;
   FactorUpdate<L> update;
   const L factor =
       update_row(mine ? rows.targets[i] : L(0), product, mine ? rows.old[i] : L(0), rows.lambda, rows.omega, update);
   if (mine) rows.u[i] = factor;
   update = reduce_warp(update, MergeUpdates<L>());
-  if (lane == 0) rows.updates[points.first / point_rows + blockIdx.x] = update;
+  if (lane == 0) rows.updates[exponents.first / count + blockIdx.x] = update;
 }
 
-/// partial_sums_sj += sum_i u_i K_ij over a slice of the rows, from 0 in the first block of them. Of `slices` times the
-/// blocks that the columns take.
-template <class Kernel, class L>
+/// partial_sums_sj += sum_i u_i K_ij over slice s of the rows that there are exponents of, from 0 where these are the
+/// first. By `slices` times as many blocks as the columns take.
+template <class Kernel, class Exponents, class L = typename Exponents::value_type>
 __global__ void __launch_bounds__(point_column_threads)
-    add_point_columns(const __grid_constant__ PointRows<L> points, int slices) {
-  const Index cols = points.cols, slice = static_cast<Index>(blockIdx.x) % slices;
+    add_point_columns(const __grid_constant__ Exponents exponents, const __grid_constant__ RowsUpdate<L> rows,
+                      int slices) {
+  const Index slice = static_cast<Index>(blockIdx.x) % slices;
   const Index j = static_cast<Index>(blockIdx.x) / slices * point_column_threads + threadIdx.x;
-  if (j >= cols) return;
-  const Index begin = points.count * slice / slices, end = points.count * (slice + 1) / slices;
-  const L base_g = points.base_g[j];
-  L* const to = points.rows.partial_sums + slice * cols + j;
-  L sum = points.first > 0 ? *to : L(0);
+  if (j >= exponents.cols) return;
+  const Index begin = exponents.first + exponents.count * slice / slices,
+              end = exponents.first + exponents.count * (slice + 1) / slices;
+  const auto column = exponents.column(j);
+  L* const to = rows.partial_sums + slice * exponents.cols + j;
+  L sum = exponents.first > 0 ? *to : L(0);
 #pragma unroll 4
-  for (Index r = begin; r < end; ++r) {
-    const Index i = points.first + r;
-    sum += points.rows.u[i] *
-           PointRows<L>::template entry<Kernel>(points.base_f[i], base_g, points.costs[r * cols + j], points.inverse);
-  }
+  for (Index i = begin; i < end; ++i) sum += rows.u[i] * point_entry<Kernel>(exponents(exponents.row(i), column));
   *to = sum;
 }
 

@@ -17,8 +17,8 @@ struct RowsUpdate {
   const L *v, *targets, *old;  // [cols], [rows], [rows]
   L* u;                        // [rows], not the old ones, which other blocks may yet read
   L lambda, omega;
-  L* partial_sums;           // [blocks or clusters x cols]
-  FactorUpdate<L>* updates;  // [blocks or clusters]
+  L* partial_sums = nullptr;           // [blocks or clusters x cols]
+  FactorUpdate<L>* updates = nullptr;  // [blocks or clusters]
 };
 
 /// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, and the part of sum_i u_i K_ij that the block or cluster has: one

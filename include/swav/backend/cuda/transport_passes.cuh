@@ -77,6 +77,41 @@ class PendingUpdate {
   CudaUpdates<L>& updates_;
 };
 
+/// An update of the rows of points, and parts of the columns' sums.
+template <class L>
+class PointsUpdate {
+ public:
+  PointsUpdate(const CudaDevice& device, Index rows, Index cols, RowsUpdate<L> update, CudaUpdates<L>& memory)
+      : device_(device),
+        column_blocks_((cols + point_column_threads - 1) / point_column_threads),
+        slices_(std::clamp<Index>(4 * device.multiprocessors() / column_blocks_, 1, rows)),
+        threads_(static_cast<int>(std::min<Index>(whole_warps(cols), most_row_threads))),
+        rows_(update) {
+    rows_.partial_sums = memory.partial_sums.reserve(slices_ * cols);
+    rows_.updates = memory.updates.reserve((rows + 3) / 4);
+  }
+
+  template <class Kernel, class Exponents>
+  void enqueue(const Exponents& exponents) {
+    const Index blocks = (exponents.count + Exponents::block_rows - 1) / Exponents::block_rows;
+    launch(device_, blocks, threads_, update_point_rows<Kernel, Exponents, L>, exponents, rows_);
+    launch(device_, column_blocks_ * slices_, point_column_threads, add_point_columns<Kernel, Exponents, L>, exponents,
+           rows_, static_cast<int>(slices_));
+    updated_ += blocks;
+  }
+
+  [[nodiscard]] const RowsUpdate<L>& rows() const { return rows_; }
+  /// Parts of the columns' sums, and of what the update did.
+  [[nodiscard]] Index slices() const { return slices_; }
+  [[nodiscard]] Index updated() const { return updated_; }
+
+ private:
+  CudaDevice device_;
+  Index column_blocks_, slices_, updated_ = 0;
+  int threads_;
+  RowsUpdate<L> rows_;
+};
+
 /// The Gibbs kernel of points whose costs are products: in memory, or made anew in each iteration.
 template <class Kernel, class Cost>
 struct ProductKernel {
@@ -103,9 +138,13 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     const Cost cost = whole.in_blocks();
     const detail::KernelEntry<Kernel, Cost> entry{cost, detail::inverse_of(epsilon), w.base_f.data(), w.base_g.data()};
     const Index most = (Index{1} << 20) / static_cast<Index>(sizeof(Kernel)) * device.multiprocessors();
-    if (cost.rows > most / cost.cols) return detail::ProductKernel<Kernel, Cost>{entry, nullptr};
-    Kernel* const entries = Thrust::template kernel_memory<Kernel>(w, cost.rows * cost.cols);
     const detail::CudaThrustDevice& thrust_device = device;
+    if (cost.rows > most / cost.cols) {
+      if (cost.dimension() <= Cost::most_coordinates)
+        cost.write_coordinates(thrust_device.policy(), entry.base_f, entry.base_g, entry.inverse);
+      return detail::ProductKernel<Kernel, Cost>{entry, nullptr};
+    }
+    Kernel* const entries = Thrust::template kernel_memory<Kernel>(w, cost.rows * cost.cols);
     cost.for_row_blocks([&](Index first, Index count) {
       Thrust::write_kernel(thrust_device, detail::RowsFrom<detail::KernelEntry<Kernel, Cost>>{first, entry}, count,
                            cost.cols, entries + first * cost.cols);
@@ -142,38 +181,28 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     merge_rows(device, rows, plan.parts, plan.parts, kernel.cols, w, updates);
     return {device, updates};
   }
-  /// Of points that are not stored: a product of a block of rows, and two kernels that read it.
+  /// Of points: exponents of a few coordinates, or of a product of a block of rows, in two kernels.
   template <class Kernel, class Cost, class Scalar, class L>
   static detail::PendingUpdate<L> iterate(const CudaDevice& device, const detail::ProductKernel<Kernel, Cost>& kernel,
                                           L lambda, L omega, Workspace<Scalar>& w) {
     const Cost& cost = kernel.entry.cost;
+    const Index rows = cost.rows, cols = cost.cols;
     if (kernel.entries != nullptr)
-      return iterate(
-          device,
-          detail::ThrustKernel<detail::KernelInMemory<Kernel>>{cost.rows, cost.cols, {kernel.entries, cost.cols}},
-          lambda, omega, w);
+      return iterate(device, detail::ThrustKernel<detail::KernelInMemory<Kernel>>{rows, cols, {kernel.entries, cols}},
+                     lambda, omega, w);
     auto& updates = device.kept<detail::CudaUpdates<L>>();
-    const Index cols = cost.cols, updated = (cost.rows + detail::point_rows - 1) / detail::point_rows;
-    const Index column_blocks = (cols + detail::point_column_threads - 1) / detail::point_column_threads;
-    const Index slices = std::clamp<Index>(4 * device.multiprocessors() / column_blocks, 1, cost.rows);
-    const detail::RowsUpdate<L> rows{w.v.data(),
-                                     w.row_target.data(),
-                                     w.u.data(),
-                                     w.row_values.data(),
-                                     lambda,
-                                     omega,
-                                     updates.partial_sums.reserve(slices * cols),
-                                     updates.updates.reserve(updated)};
-    const int threads = static_cast<int>(std::min<Index>(detail::whole_warps(cols), detail::most_row_threads));
-    cost.for_row_blocks([&](Index first, Index count) {
-      const detail::PointRows<L> points{
-          cost.block(), first, count, cols, kernel.entry.base_f, kernel.entry.base_g, kernel.entry.inverse, rows};
-      detail::launch(device, (count + detail::point_rows - 1) / detail::point_rows, threads,
-                     detail::update_point_rows<Kernel, L>, points);
-      detail::launch(device, column_blocks * slices, detail::point_column_threads, detail::add_point_columns<Kernel, L>,
-                     points, static_cast<int>(slices));
-    });
-    merge_rows(device, rows, slices, updated, cols, w, updates);
+    detail::PointsUpdate<L> update(
+        device, rows, cols, {w.v.data(), w.row_target.data(), w.u.data(), w.row_values.data(), lambda, omega}, updates);
+    if (cost.dimension() <= Cost::most_coordinates) {
+      update.template enqueue<Kernel>(detail::CoordinateExponents<L, Cost::most_coordinates>{
+          cost.row_coordinates(), cost.column_coordinates(), 0, rows, cols});
+    } else {
+      cost.for_row_blocks([&](Index first, Index count) {
+        update.template enqueue<Kernel>(detail::CostExponents<L>{cost.block(), first, count, cols, kernel.entry.base_f,
+                                                                 kernel.entry.base_g, kernel.entry.inverse});
+      });
+    }
+    merge_rows(device, update.rows(), update.slices(), update.updated(), cols, w, updates);
     return {device, updates};
   }
 
