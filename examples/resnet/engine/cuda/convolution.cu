@@ -1,6 +1,8 @@
 // Convolutions by cuDNN. In: shapes and buffers. Out: steps.
 #include "engine/cuda/convolution.cuh"
 
+#include <array>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -51,18 +53,32 @@ struct Choice {
 
 /// The first of cuDNN's suggestions that works and always gives the same bits, else the first that works; sets the
 /// descriptor to it, but that products of floats keep float's digits. The calls that are asked take the descriptors in
-/// the same order in each direction; `measure` has timed what it suggests.
+/// the same order in each direction; `measure` has timed what it suggests, and is asked once a shape.
 template <class Suggestion, class Count, class Suggest, class Size, class First, class Second, class Third>
-auto choose(cudnnHandle_t handle, const std::string& name, Precision precision, Count count_suggestions,
-            Suggest suggest, Suggest measure, Size workspace, const First& first, const Second& second,
-            const ConvolutionDescriptor& convolution, const Third& third) {
-  int count = 0;
-  check_cudnn(count_suggestions(handle, &count), (name + ": cuDNN's number of algorithms").c_str());
-  std::vector<Suggestion> suggestions(static_cast<std::size_t>(count));
-  const Suggest ask = algorithm_choice() == AlgorithmChoice::timing ? measure : suggest;
-  check_cudnn(ask(handle, first.get(), second.get(), convolution.get(), third.get(), count, &count, suggestions.data()),
-              (name + ": cuDNN's choice of an algorithm").c_str());
-  suggestions.resize(static_cast<std::size_t>(count));
+auto choose(cudnnHandle_t handle, const std::string& name, const std::array<Index, 7>& shape, Precision precision,
+            Count count_suggestions, Suggest suggest, Suggest measure, Size workspace, const First& first,
+            const Second& second, const ConvolutionDescriptor& convolution, const Third& third) {
+  const auto ask = [&](Suggest how) {
+    int count = 0;
+    check_cudnn(count_suggestions(handle, &count), (name + ": cuDNN's number of algorithms").c_str());
+    std::vector<Suggestion> answers(static_cast<std::size_t>(count));
+    check_cudnn(how(handle, first.get(), second.get(), convolution.get(), third.get(), count, &count, answers.data()),
+                (name + ": cuDNN's choice of an algorithm").c_str());
+    answers.resize(static_cast<std::size_t>(count));
+    return answers;
+  };
+  std::vector<Suggestion> suggestions;
+  if (algorithm_choice() == AlgorithmChoice::timing) {
+    thread_local std::map<std::array<Index, 7>, std::vector<Suggestion>> timed;  // in this direction
+    std::vector<Suggestion>& known = timed[shape];
+    if (known.empty()) {
+      (void)ask(measure);  // CUDA loads a kernel at its first launch, which would count as its time
+      known = ask(measure);
+    }
+    suggestions = known;
+  } else {
+    suggestions = ask(suggest);
+  }
   for (const bool same_bits : {true, false})
     for (const Suggestion& s : suggestions) {
       if (s.status != CUDNN_STATUS_SUCCESS || s.memory > most_workspace) continue;
@@ -137,7 +153,7 @@ void Convolution::forward(CudaProgram& program, Section weights_section, Buffer*
 
   const std::string name = weights_.name() + " forward";
   const auto [algorithm, bytes] = choose<cudnnConvolutionFwdAlgoPerf_t>(
-      program.cudnn(), name, precision_, cudnnGetConvolutionForwardAlgorithmMaxCount,
+      program.cudnn(), name, shape(), precision_, cudnnGetConvolutionForwardAlgorithmMaxCount,
       cudnnGetConvolutionForwardAlgorithm_v7, cudnnFindConvolutionForwardAlgorithm,
       cudnnGetConvolutionForwardWorkspaceSize, input_descriptor_, filter_descriptor_, forward_, output_descriptor_);
   Buffer* const workspace = program.buffer(bytes);
@@ -155,7 +171,7 @@ void Convolution::backward_weights(CudaProgram& program, Buffer* grad_output) {
   backward_weights_ = describe_convolution(weights_.kernel(), stride_, precision_);
   const std::string name = weights_.name() + " backward weights";
   const auto [algorithm, bytes] = choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
-      program.cudnn(), name, precision_, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
+      program.cudnn(), name, shape(), precision_, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
       cudnnGetConvolutionBackwardFilterAlgorithm_v7, cudnnFindConvolutionBackwardFilterAlgorithm,
       cudnnGetConvolutionBackwardFilterWorkspaceSize, input_descriptor_, output_descriptor_, backward_weights_,
       filter_descriptor_);
@@ -177,7 +193,7 @@ void Convolution::backward_data(CudaProgram& program, Buffer* grad_output, Buffe
   backward_data_ = describe_convolution(weights_.kernel(), stride_, precision_);
   const std::string name = weights_.name() + " backward data";
   const auto [algorithm, bytes] = choose<cudnnConvolutionBwdDataAlgoPerf_t>(
-      program.cudnn(), name, precision_, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
+      program.cudnn(), name, shape(), precision_, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
       cudnnGetConvolutionBackwardDataAlgorithm_v7, cudnnFindConvolutionBackwardDataAlgorithm,
       cudnnGetConvolutionBackwardDataWorkspaceSize, filter_descriptor_, output_descriptor_, backward_data_,
       input_descriptor_);

@@ -6,6 +6,7 @@
 // take in one read.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 
@@ -57,6 +58,17 @@ class Convolution {
   void backward_data(CudaProgram& program, Buffer* grad_output, Buffer* grad_input);
 
  private:
+  /// What its time depends on.
+  [[nodiscard]] std::array<Index, 7> shape() const {
+    return {input_.images,
+            input_.channels,
+            input_.size,
+            weights_.out_channels(),
+            weights_.kernel(),
+            stride_,
+            precision_ == Precision::bfloat16};
+  }
+
   ConvolutionWeights& weights_;
   CudaLayout input_, output_;
   Index stride_;
