@@ -7,6 +7,7 @@
 // This needs <cstdio> before it.
 #include <jpeglib.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -19,6 +20,9 @@ enum nvjpegStatus_t {
   NVJPEG_STATUS_INVALID_PARAMETER = 2,
   NVJPEG_STATUS_BAD_JPEG = 3,
   NVJPEG_STATUS_JPEG_NOT_SUPPORTED = 4,
+  NVJPEG_STATUS_EXECUTION_FAILED = 6,
+  NVJPEG_STATUS_INTERNAL_ERROR = 8,
+  NVJPEG_STATUS_IMPLEMENTATION_NOT_SUPPORTED = 9,
   NVJPEG_STATUS_INCOMPLETE_BITSTREAM = 10
 };
 enum nvjpegOutputFormat_t { NVJPEG_OUTPUT_RGBI = 5 };
@@ -31,13 +35,16 @@ struct nvjpegImage_t {
 struct nvjpegHandle {};
 struct nvjpegJpegState {
   int batch = 0;
+  // Files whose work on the stream is not done: until then the state is not for another call.
+  std::shared_ptr<std::atomic<int>> pending = std::make_shared<std::atomic<int>>(0);
 };
 using nvjpegHandle_t = nvjpegHandle*;
 using nvjpegJpegState_t = nvjpegJpegState*;
 
 namespace swav::emulation {
 
-inline unsigned jpeg_refused_width = 0;  // files of that width are not decoded
+inline unsigned jpeg_refused_width = 0;  // files of that width are not decoded, for that reason:
+inline nvjpegStatus_t jpeg_refusal = NVJPEG_STATUS_JPEG_NOT_SUPPORTED;
 inline long jpegs_decoded = 0;
 inline long jpeg_batches = 0;  // that were decoded together
 
@@ -84,9 +91,10 @@ inline nvjpegStatus_t nvjpegJpegStateDestroy(nvjpegJpegState_t state) {
   return NVJPEG_STATUS_SUCCESS;
 }
 
-inline nvjpegStatus_t nvjpegDecode(nvjpegHandle_t, nvjpegJpegState_t, const unsigned char* file, std::size_t size,
-                                   nvjpegOutputFormat_t, nvjpegImage_t* to, cudaStream_t stream) {
-  using namespace swav::emulation;
+namespace swav::emulation {
+
+inline nvjpegStatus_t decode_file(const nvjpegJpegState& state, const unsigned char* file, std::size_t size,
+                                  const nvjpegImage_t& to, cudaStream_t stream) {
   jpeg_decompress_struct info{};
   JpegError error{};
   info.err = jpeg_std_error(&error.base);
@@ -98,31 +106,42 @@ inline nvjpegStatus_t nvjpegDecode(nvjpegHandle_t, nvjpegJpegState_t, const unsi
   const std::size_t row = std::size_t{3} * info.image_width;
   jpeg_destroy_decompress(&info);
   if (!is_whole) return NVJPEG_STATUS_BAD_JPEG;
-  if (!is_supported) return NVJPEG_STATUS_JPEG_NOT_SUPPORTED;
-  if (to->pitch[0] < row) return NVJPEG_STATUS_INVALID_PARAMETER;
+  if (!is_supported) return jpeg_refusal;
+  if (to.pitch[0] < row) return NVJPEG_STATUS_INVALID_PARAMETER;
   ++jpegs_decoded;
-  submit(stream, [pixels, row, to = *to] {
+  ++*state.pending;
+  submit(stream, [pixels, row, to, pending = state.pending] {
     for (std::size_t y = 0; y * row < pixels->size(); ++y)
       std::memcpy(to.channel[0] + y * to.pitch[0], pixels->data() + y * row, row);
+    --*pending;
   });
   return NVJPEG_STATUS_SUCCESS;
 }
 
+}  // namespace swav::emulation
+
+inline nvjpegStatus_t nvjpegDecode(nvjpegHandle_t, nvjpegJpegState_t state, const unsigned char* file, std::size_t size,
+                                   nvjpegOutputFormat_t, nvjpegImage_t* to, cudaStream_t stream) {
+  if (*state->pending > 0) return NVJPEG_STATUS_INVALID_PARAMETER;
+  return swav::emulation::decode_file(*state, file, size, *to, stream);
+}
+
 inline nvjpegStatus_t nvjpegDecodeBatchedInitialize(nvjpegHandle_t, nvjpegJpegState_t state, int batch, int threads,
                                                     nvjpegOutputFormat_t) {
-  if (batch < 1 || threads < 1) return NVJPEG_STATUS_INVALID_PARAMETER;
+  if (batch < 1 || threads < 1 || *state->pending > 0) return NVJPEG_STATUS_INVALID_PARAMETER;
   state->batch = batch;
   return NVJPEG_STATUS_SUCCESS;
 }
-inline nvjpegStatus_t nvjpegDecodeBatched(nvjpegHandle_t handle, nvjpegJpegState_t state,
-                                          const unsigned char* const* files, const std::size_t* sizes,
-                                          nvjpegImage_t* to, cudaStream_t stream) {
+inline nvjpegStatus_t nvjpegDecodeBatched(nvjpegHandle_t, nvjpegJpegState_t state, const unsigned char* const* files,
+                                          const std::size_t* sizes, nvjpegImage_t* to, cudaStream_t stream) {
   const int batch = std::exchange(state->batch, 0);
-  if (batch == 0) return NVJPEG_STATUS_INVALID_PARAMETER;
-  for (int i = 0; i < batch; ++i) {
-    const nvjpegStatus_t status = nvjpegDecode(handle, state, files[i], sizes[i], NVJPEG_OUTPUT_RGBI, to + i, stream);
-    if (status != NVJPEG_STATUS_SUCCESS) return status;  // the batch has to be initialised again
+  if (batch == 0 || *state->pending > 0) return NVJPEG_STATUS_INVALID_PARAMETER;
+  nvjpegStatus_t failure = NVJPEG_STATUS_SUCCESS;
+  for (int i = 0; i < batch; ++i) {  // all that can be are begun
+    const nvjpegStatus_t status = swav::emulation::decode_file(*state, files[i], sizes[i], to[i], stream);
+    if (status != NVJPEG_STATUS_SUCCESS) failure = status;
   }
+  if (failure != NVJPEG_STATUS_SUCCESS) return failure;  // the batch has to be initialised again
   state->batch = batch;
   ++swav::emulation::jpeg_batches;
   return NVJPEG_STATUS_SUCCESS;

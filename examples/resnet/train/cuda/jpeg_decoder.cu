@@ -111,7 +111,8 @@ class NvJpegDecoder final : public JpegDecoder {
                                                       images_.data(), device_.stream());
     if (status == NVJPEG_STATUS_SUCCESS) return true;
     prepared_ = 0;  // a batch that failed has to be started anew
-    if (!is_of_the_file(status)) check_nvjpeg(status, "nvjpegDecodeBatched");
+    if (!may_be_of_a_file(status)) check_nvjpeg(status, "nvjpegDecodeBatched");
+    finish();
     return false;
   }
 
@@ -121,19 +122,26 @@ class NvJpegDecoder final : public JpegDecoder {
     for (std::size_t i = 0; i < count; ++i) {
       const nvjpegStatus_t status = nvjpegDecode(handle_.get(), state_.get(), files_[i], sizes_[i], NVJPEG_OUTPUT_RGBI,
                                                  &images_[i], device_.stream());
-      if (is_of_the_file(status))
+      if (may_be_of_a_file(status))
         refused.push_back(i);
       else
         check_nvjpeg(status, "nvjpegDecode");
-      // One state, which the next file needs.
-      swav::detail::check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize");
+      finish();
     }
     return refused;
   }
 
-  static bool is_of_the_file(nvjpegStatus_t status) {
+  /// Waits for the state, which the next file needs, too. Throws where it is the GPU that failed.
+  void finish() const {
+    swav::detail::check_cuda(cudaStreamSynchronize(device_.stream()), "cudaStreamSynchronize");
+    static_cast<void>(cudaGetLastError());  // of a launch that nvJPEG has told of
+  }
+
+  /// What nvJPEG cannot do with a file; of some it does not say more than that its execution failed.
+  static bool may_be_of_a_file(nvjpegStatus_t status) {
     return status == NVJPEG_STATUS_BAD_JPEG || status == NVJPEG_STATUS_JPEG_NOT_SUPPORTED ||
-           status == NVJPEG_STATUS_INCOMPLETE_BITSTREAM;
+           status == NVJPEG_STATUS_INCOMPLETE_BITSTREAM || status == NVJPEG_STATUS_IMPLEMENTATION_NOT_SUPPORTED ||
+           status == NVJPEG_STATUS_EXECUTION_FAILED || status == NVJPEG_STATUS_INTERNAL_ERROR;
   }
 
   void turn(const JpegJob& job, const std::uint8_t* stored) {
