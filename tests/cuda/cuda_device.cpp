@@ -193,8 +193,10 @@ TEST_CASE_TEMPLATE("transports of rows that have clusters of 2, 4 and 8 blocks, 
 template <class T, class Metric>
 void check_points(Index n, Index m, Index dimension, double centre, const swav::SinkhornOptions& options) {
   Generator generator(50);
-  const RowMatrix<T> x = converted<T>(RowMatrix<double>(normal_matrix(n, dimension, generator).array() + centre)),
-                     y = converted<T>(RowMatrix<double>(normal_matrix(m, dimension, generator).array() + centre));
+  const auto points = [&](Index count) {
+    return converted<T>(RowMatrix<double>(normal_matrix(count, dimension, generator).array() + centre));
+  };
+  const RowMatrix<T> x = points(n), y = n == m ? x : points(m);
   const CudaMatrix<T> on_x = uploaded(x), on_y = uploaded(y);
   swav::Sinkhorn<T, CudaDevice> solver(options);
   const auto found = solver.solve(swav::PointCost(on_x, on_y, Metric()));
@@ -217,6 +219,7 @@ TEST_CASE_TEMPLATE("transports of points, in blocks of rows, far from the origin
   check_points<T, swav::SquaredEuclidean>(41, 30, 3, 1000, options);
   check_points<T, swav::Cosine>(33, 130, 6, 0, options);
   check_points<T, swav::Euclidean>(21, 17, 4, 0, options);
+  check_points<T, swav::Euclidean>(40, 40, 2, 50, options);  // with distances of 0
   check_points<T, swav::SquaredEuclidean>(
       23, 31, 2, 0, {.epsilon = 0.1, .max_iterations = 20, .tolerance = 1e-30, .rho_a = 1, .rho_b = 2});
   check_points<T, swav::SquaredEuclidean>(

@@ -15,14 +15,15 @@
 
 namespace swav::detail {
 
-/// |x - y|^2 = (-2 x, |x|^2, 1) . (y, 1, |y|^2), and 1 - x.y/(|x| |y|) = (-x/|x|, 1) . (y/|y|, 1). Distances themselves
-/// are not among them: where they are small, the root of a product has half its digits.
+/// |x - y|^2 = (-2 x, |x|^2, 1) . (y, 1, |y|^2), and 1 - x.y/(|x| |y|) = (-x/|x|, 1) . (y/|y|, 1).
 template <class Metric>
-concept ProductMetric = std::is_same_v<Metric, SquaredEuclidean> || std::is_same_v<Metric, Cosine>;
+concept ProductMetric =
+    std::is_same_v<Metric, SquaredEuclidean> || std::is_same_v<Metric, Euclidean> || std::is_same_v<Metric, Cosine>;
 
 /// Entries are found one by one from the points as anywhere else; in_blocks() are those of a product, which is made
 /// before each body of for_row_blocks(). Coordinates there count from the mean of y, so that squares cancel no more
-/// digits than the points' extent asks for.
+/// digits than the points' extent asks for. A distance whose square cancels more than 6 of them is found from the
+/// points.
 template <class Scalar, ProductMetric Metric>
 class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
  public:
@@ -36,8 +37,9 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
     const CudaThrustDevice& on = device;
     copy_points(on.policy(), cost);
     handle_ = device.cublas();
+    stream_ = device.stream();
     L* const mean = block_;  // to work in before there is a block
-    if constexpr (std::is_same_v<Metric, SquaredEuclidean>) find_mean(on, mean);
+    if constexpr (is_distance) find_mean(on, mean);
     write_vectors(on.policy(), points_, rows, mean, true, x_);
     write_vectors(on.policy(), points_ + rows * dimension_, cols, mean, false, y_);
   }
@@ -71,6 +73,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
       const Index count = std::min(block_rows_, rows - first), length = vector_length();
       multiply<L>(handle_, CUBLAS_COMPUTE_64F, L(1), {x_ + first * length, count, length}, false, {y_, cols, length},
                   true, L(0), MatrixView<L>(block_, count, cols));
+      if constexpr (std::is_same_v<Metric, Euclidean>) take_roots(stream_, first, count);
       body(first, count);
     }
   }
@@ -78,7 +81,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   [[nodiscard]] const L* block() const { return block_; }
 
   /// Of points of so few dimensions exponents are made where they are needed.
-  static constexpr Index most_coordinates = 3;
+  static constexpr Index most_coordinates = std::is_same_v<Metric, Euclidean> ? 0 : 3;
   [[nodiscard]] Index dimension() const { return dimension_; }
   /// Makes coordinates p, a and q, b for which (base_f_i + base_g_j - C_ij)/epsilon = p_i . q_j + a_i + b_j, each
   /// [most_coordinates + 1][rows or columns]: the last is a or b, and those beyond the points' dimension are 0. From
@@ -96,14 +99,27 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
     for_each_index(policy, m, [=] SWAV_HOST_DEVICE(Index j) {
       const L* const vector = y + j * length;
       for (Index k = 0; k < most_coordinates; ++k) of_columns[k * m + j] = k < dimension ? vector[k] : L(0);
-      const L rest = std::is_same_v<Metric, SquaredEuclidean> ? vector[dimension + 1] : L(0);
+      const L rest = is_distance ? vector[dimension + 1] : L(0);
       of_columns[most_coordinates * m + j] = (base_g[j] - rest) * inverse;
     });
   }
   [[nodiscard]] const L* row_coordinates() const { return coordinates_; }
   [[nodiscard]] L* column_coordinates() const { return coordinates_ + rows * (most_coordinates + 1); }
 
-  // Below are parts of the constructors; nvcc allows no lambdas of device code in private functions.
+  // Below are parts of the above; nvcc allows no lambdas of device code in private functions.
+
+  void take_roots(cudaStream_t stream, Index first, Index count) const {
+    CostEntries one_by_one = *this;
+    one_by_one.in_blocks_ = false;
+    L* const block = block_;
+    const L *const x = x_ + first * vector_length(), *const y = y_;
+    const Index length = vector_length(), m = cols, square_x = dimension_, square_y = dimension_ + 1;
+    for_each_entry(thrust::cuda::par_nosync.on(stream), count, m, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      L& entry = block[r * m + c];
+      entry = entry <= L(1e-6) * (x[r * length + square_x] + y[c * length + square_y]) ? one_by_one(first + r, c)
+                                                                                       : std::sqrt(entry);
+    });
+  }
 
   void copy_points(const CudaThrustPolicy& policy, const PointCost<Scalar, Metric>& cost) {
     copy_rows_of(policy, cost.x, points_);
@@ -129,7 +145,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
     for_each_index(policy, count, [=] SWAV_HOST_DEVICE(Index i) {
       const L* const point = points + i * dimension;
       L* const vector = vectors + i * length;
-      constexpr bool squared = std::is_same_v<Metric, SquaredEuclidean>;
+      constexpr bool squared = is_distance;
       L largest = 0, squares = 0;
       if constexpr (!squared)
         for (Index k = 0; k < dimension; ++k) largest = std::abs(point[k]) > largest ? std::abs(point[k]) : largest;
@@ -172,13 +188,14 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
     return count;
   }
   /// Even, so that vectors are read 16 bytes at a time.
-  [[nodiscard]] Index vector_length() const {
-    return (dimension_ + (std::is_same_v<Metric, SquaredEuclidean> ? 2 : 1) + 1) / 2 * 2;
-  }
+  [[nodiscard]] Index vector_length() const { return (dimension_ + (is_distance ? 2 : 1) + 1) / 2 * 2; }
+
+  static constexpr bool is_distance = !std::is_same_v<Metric, Cosine>;
 
   Index dimension_, block_rows_;
   Metric metric_;
   cublasHandle_t handle_ = nullptr;
+  cudaStream_t stream_ = nullptr;
   L *points_ = nullptr, *x_ = nullptr, *y_ = nullptr;  // the points; rows of the product's factors
   L *coordinates_ = nullptr, *block_ = nullptr;
   bool in_blocks_ = false;

@@ -217,6 +217,31 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     return updates.read_columns(device);
   }
 
+  /// By cuBLAS, some rows of the entries at a time.
+  template <class Entry, class Scalar, class L>
+  static void multiply_entries(const CudaDevice& device, const Entry& entry, MatrixView<const Scalar> x,
+                               bool transposed, MatrixView<L> out) {
+    const detail::CudaThrustDevice& thrust_device = device;
+    const Index cols = entry.cost.cols;
+    const Index most =
+        std::max<Index>((Index{512} << 10) / static_cast<Index>(sizeof(L)) * device.multiprocessors() / cols, 1);
+    CudaBuffer<L> values, entries;
+    const MatrixView<L> factor(values.reserve(x.size()), x.rows, x.cols);
+    Thrust::write_entries(thrust_device, x, factor);
+    entries.reserve(std::min(most, entry.cost.rows) * cols);
+    entry.cost.for_row_blocks([&](Index begin, Index size) {
+      for (Index first = begin; first < begin + size; first += most) {
+        const MatrixView<L> rows(entries.data(), std::min(most, begin + size - first), cols);
+        Thrust::write_entries(thrust_device, detail::RowsFrom<Entry>{first, entry}, rows);
+        if (transposed)
+          detail::multiply<L>(device, L(1), rows, true, factor.middle_rows(first, rows.rows), false,
+                              first > 0 ? L(1) : L(0), out);
+        else
+          detail::multiply<L>(device, L(1), rows, false, factor, false, L(0), out.middle_rows(first, rows.rows));
+      }
+    });
+  }
+
   /// Enqueues the sums of what the rows' kernels have left in parts; their factors are u from then on.
   template <class Scalar, class L>
   static void merge_rows(const CudaDevice& device, const detail::RowsUpdate<L>& rows, Index parts, Index updated,

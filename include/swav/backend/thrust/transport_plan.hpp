@@ -36,6 +36,20 @@ struct PlanEntry {
   }
 };
 
+/// exp((g_j - C_ij)/epsilon) relative to its largest of the row, 0 where that is no normal number.
+template <class Entries>
+struct SoftmaxEntry {
+  using L = typename Entries::L;
+  Entries cost;
+  const L* g;
+  const LogSum<L>* rows;
+  L inverse;
+  SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
+    const L exponent = (g[j] - cost(i, j) - rows[i].largest) * inverse;
+    return exponent >= lowest_exponent<L>() ? std::exp(exponent) : L(0);
+  }
+};
+
 template <class L>
 struct AddRowsOfPlan {
   SWAV_HOST_DEVICE RowOfPlan<L> operator()(const RowOfPlan<L>& x, const RowOfPlan<L>& y) const {
@@ -135,10 +149,7 @@ struct ThrustPlanPasses {
   static void cost_matrix(const Device& device, const Cost& cost, MatrixView<Scalar> out) {
     using Entries = typename TransportPasses<Device>::template CostRows<Cost>;
     Buffer<PotentialScalar<Scalar>> points;
-    const Entries entries(device, cost, points);
-    for_each_entry(device.policy(), cost.rows, cost.cols, [=] SWAV_HOST_DEVICE(Index i, Index j) {
-      out.data[i * out.stride + j] = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(entries(i, j)));
-    });
+    write_entries(device, Entries(device, cost, points), out);
     const auto overflows = [=] SWAV_HOST_DEVICE(Index i, Index j) {
       const auto entry = static_cast<Accumulator<Scalar>>(out.data[i * out.stride + j]);
       return !(entry * 0 == 0);
@@ -153,21 +164,58 @@ struct ThrustPlanPasses {
             bad, ", finite costs wanted");
   }
 
-  template <class Cost, class Scalar, class L>
-  static void plan(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
-                   MatrixView<Scalar> out) {
+  // `own` is the device itself, or one that becomes it and has entries and products of its own.
+
+  template <class Own, class Cost, class Scalar, class L>
+  static void plan(const Own& own, const Cost& cost, const L* f, const L* g, double epsilon, MatrixView<Scalar> out) {
+    const Device& device = own;
     PotentialsOnDevice<Device, L> on_device(device, cost.rows, f, cost.cols, g);
-    const auto entry = plan_of(device, cost, on_device, epsilon);
-    for_each_entry(device.policy(), cost.rows, cost.cols, [=] SWAV_HOST_DEVICE(Index i, Index j) {
-      out.data[i * out.stride + j] = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(entry(i, j)));
+    const auto entry = plan_of(own, cost, on_device, epsilon);
+    entry.cost.for_row_blocks([&](Index first, Index count) {
+      write_entries(device, RowsFrom<std::decay_t<decltype(entry)>>{first, entry}, out.middle_rows(first, count));
     });
   }
 
-  template <class Cost, class Scalar, class L>
-  static void apply(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon,
+  template <class Own, class Cost, class Scalar, class L>
+  static void apply(const Own& own, const Cost& cost, const L* f, const L* g, double epsilon,
                     MatrixView<const Scalar> x, bool transposed, MatrixView<L> out) {
+    const Device& device = own;
     PotentialsOnDevice<Device, L> on_device(device, cost.rows, f, cost.cols, g);
-    const auto entry = plan_of(device, cost, on_device, epsilon);
+    TransportPasses<Own>::multiply_entries(own, plan_of(own, cost, on_device, epsilon), x, transposed, out);
+  }
+
+  /// out_i = sum_j y_j softmax_j((g_j - C_ij)/epsilon) for a PointCost. Returns a row without an entry that is allowed
+  /// and no NaN, or -1.
+  template <class Own, class Scalar, class Metric, class L>
+  static Index map(const Own& own, const PointCost<Scalar, Metric>& cost, const L* g, double epsilon,
+                   MatrixView<L> out) {
+    const Device& device = own;
+    Buffer<L> potentials, points;
+    upload(device.policy(), g, cost.cols, potentials.reserve(cost.cols));
+    using Entries = typename TransportPasses<Device>::template CostRows<PointCost<Scalar, Metric>>;
+    const Entries whole(own, cost, points);
+    const auto entries = whole.in_blocks();
+    const L* const of_columns = potentials.data();
+    const L inverse = inverse_of(static_cast<L>(epsilon));
+    const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
+      return LogSum<L>{of_columns[j] - entries(i, j), L(1)};
+    };
+    Buffer<LogSum<L>> found;
+    LogSum<L>* const rows = found.reserve(cost.rows);
+    const Device scratch(device);
+    reduce_rows(scratch, entries, exponential, AddExponentials<L>{inverse}, rows);
+    TransportPasses<Own>::multiply_entries(own, SoftmaxEntry<Entries>{entries, of_columns, rows, inverse}, cost.y,
+                                           false, out);
+    for_each_entry(device.policy(), out.rows, out.cols,
+                   [=] SWAV_HOST_DEVICE(Index i, Index k) { out.data[i * out.stride + k] /= rows[i].sum; });
+    const auto stranded = [=] SWAV_HOST_DEVICE(Index i) { return rows[i].sum > 0 ? Index{-1} : i; };
+    return reduce_indices(scratch, cost.rows, stranded, Index{-1}, thrust::maximum<Index>());
+  }
+
+  /// out = E x or E' x for the matrix E of `entry`, which has the cost that it is made of.
+  template <class Entry, class Scalar, class L>
+  static void multiply_entries(const Device& device, const Entry& entry, MatrixView<const Scalar> x, bool transposed,
+                               MatrixView<L> out) {
     const Index count = x.rows;
     for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
       L sum = 0;
@@ -178,36 +226,12 @@ struct ThrustPlanPasses {
     });
   }
 
-  /// out_i = sum_j y_j softmax_j((g_j - C_ij)/epsilon) for a PointCost. Returns a row without an entry that is allowed
-  /// and no NaN, or -1.
-  template <class Scalar, class Metric, class L>
-  static Index map(const Device& device, const PointCost<Scalar, Metric>& cost, const L* g, double epsilon,
-                   MatrixView<L> out) {
-    Buffer<L> potentials, points;
-    upload(device.policy(), g, cost.cols, potentials.reserve(cost.cols));
-    using Entries = typename TransportPasses<Device>::template CostRows<PointCost<Scalar, Metric>>;
-    const Entries entries(device, cost, points);
-    const L* const of_columns = potentials.data();
-    const L inverse = inverse_of(static_cast<L>(epsilon));
-    const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
-      return LogSum<L>{of_columns[j] - entries(i, j), L(1)};
-    };
-    Buffer<LogSum<L>> found;
-    LogSum<L>* const rows = found.reserve(cost.rows);
-    const Device own(device);
-    reduce_rows(own, cost.rows, cost.cols, exponential, AddExponentials<L>{inverse}, rows);
-    const MatrixView<const Scalar> y = cost.y;
-    for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index i, Index k) {
-      L sum = 0;
-      for (Index j = 0; j < y.rows; ++j) {
-        const L exponent = (of_columns[j] - entries(i, j) - rows[i].largest) * inverse;
-        if (exponent >= lowest_exponent<L>())
-          sum += std::exp(exponent) * static_cast<L>(static_cast<Accumulator<Scalar>>(y.data[j * y.stride + k]));
-      }
-      out.data[i * out.stride + k] = sum / rows[i].sum;
+  /// out_rc = entry(r, c)
+  template <class Entry, class Scalar>
+  static void write_entries(const Device& device, Entry entry, MatrixView<Scalar> out) {
+    for_each_entry(device.policy(), out.rows, out.cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+      out.data[r * out.stride + c] = static_cast<Scalar>(static_cast<Accumulator<Scalar>>(entry(r, c)));
     });
-    const auto stranded = [=] SWAV_HOST_DEVICE(Index i) { return rows[i].sum > 0 ? Index{-1} : i; };
-    return reduce_indices(own, cost.rows, stranded, Index{-1}, thrust::maximum<Index>());
   }
 
   template <class Scalar, class L>
@@ -225,28 +249,28 @@ struct ThrustPlanPasses {
     }
   }
 
-  template <class Cost, class L>
-  static void marginal(const Device& device, const Cost& cost, const L* f, const L* g, double epsilon, bool columns,
+  template <class Own, class Cost, class L>
+  static void marginal(const Own& own, const Cost& cost, const L* f, const L* g, double epsilon, bool columns,
                        L* sums) {
+    const Device& device = own;
     PotentialsOnDevice<Device, L> on_device(device, cost.rows, f, cost.cols, g);
-    const auto entry = plan_of(device, cost, on_device, epsilon);
+    const auto entry = plan_of(own, cost, on_device, epsilon);
     const Index size = columns ? cost.cols : cost.rows;
     Buffer<L> found, partial;
     found.reserve(size);
     if (columns)
-      reduce_columns(device.policy(), cost.rows, cost.cols, entry, thrust::plus<L>(), L(0),
+      reduce_columns(device.policy(), entry.cost, entry, thrust::plus<L>(), L(0),
                      partial.reserve(reduction_chunks * cost.cols), found.data());
     else
-      reduce_rows(Device(device), cost.rows, cost.cols, entry, thrust::plus<L>(), found.data());
+      reduce_rows(Device(device), entry.cost, entry, thrust::plus<L>(), found.data());
     download(device.policy(), found.data(), size, sums);
   }
 
  private:
-  template <class Cost, class L>
-  static auto plan_of(const Device& device, const Cost& cost, PotentialsOnDevice<Device, L>& on_device,
-                      double epsilon) {
+  template <class Own, class Cost, class L>
+  static auto plan_of(const Own& own, const Cost& cost, PotentialsOnDevice<Device, L>& on_device, double epsilon) {
     using Entries = typename TransportPasses<Device>::template CostRows<Cost>;
-    return PlanEntry<Entries>{Entries(device, cost, on_device.points), on_device.f.data(), on_device.g.data(),
+    return PlanEntry<Entries>{Entries(own, cost, on_device.points).in_blocks(), on_device.f.data(), on_device.g.data(),
                               inverse_of(static_cast<L>(epsilon))};
   }
 };
