@@ -106,6 +106,24 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   [[nodiscard]] const L* row_coordinates() const { return coordinates_; }
   [[nodiscard]] L* column_coordinates() const { return coordinates_ + rows * (most_coordinates + 1); }
 
+  /// y, counted from its mean, and 1; of cosines y/|y|, and 1. [cols x (dimension + 1)]
+  [[nodiscard]] MatrixView<const L> gradient_factors() const { return {y_, cols, dimension_ + 1, vector_length()}; }
+  /// dC_ij/dx_i of a pair of weight w is a sum of terms that these factors have with this weight.
+  [[nodiscard]] SWAV_HOST_DEVICE L gradient_weight(Index i, Index j, L w) const {
+    if constexpr (std::is_same_v<Metric, Euclidean>) {
+      const L distance = (*this)(i, j);
+      return distance > 0 ? w / distance : L(0);
+    }
+    return w;
+  }
+  /// out_i = sum_j w_ij dC_ij/dx_i, from the sums of the factors with those weights, [rows x (dimension + 1)].
+  void write_gradients(const CudaThrustPolicy& policy, MatrixView<const L> sums, MatrixView<L> out) const {
+    if constexpr (is_distance)
+      write_distance_gradients(policy, sums, out);
+    else
+      write_cosine_gradients(policy, sums, out);
+  }
+
   // Below are parts of the above; nvcc allows no lambdas of device code in private functions.
 
   void take_roots(cudaStream_t stream, Index first, Index count) const {
@@ -118,6 +136,30 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
       L& entry = block[r * m + c];
       entry = entry <= L(1e-6) * (x[r * length + square_x] + y[c * length + square_y]) ? one_by_one(first + r, c)
                                                                                        : std::sqrt(entry);
+    });
+  }
+
+  void write_distance_gradients(const CudaThrustPolicy& policy, MatrixView<const L> sums, MatrixView<L> out) const {
+    const Index dimension = dimension_, length = vector_length();
+    const L* const vectors = x_;  // -2 x
+    constexpr L factor = std::is_same_v<Metric, SquaredEuclidean> ? 2 : 1;
+    for_each_entry(policy, rows, dimension, [=] SWAV_HOST_DEVICE(Index i, Index k) {
+      out(i, k) = -factor * (vectors[i * length + k] / 2 * sums(i, dimension) + sums(i, k));
+    });
+  }
+  void write_cosine_gradients(const CudaThrustPolicy& policy, MatrixView<const L> sums, MatrixView<L> out) const {
+    const Index dimension = dimension_, length = vector_length();
+    const L *const vectors = x_, *const points = points_;  // -x/|x|, x
+    for_each_index(policy, rows, [=] SWAV_HOST_DEVICE(Index i) {
+      const L *const vector = vectors + i * length, *const point = points + i * dimension;
+      L largest = 0, squares = 0, along = 0;
+      for (Index k = 0; k < dimension; ++k) largest = std::abs(point[k]) > largest ? std::abs(point[k]) : largest;
+      for (Index k = 0; k < dimension && largest > 0; ++k) {
+        squares += (point[k] / largest) * (point[k] / largest);
+        along += vector[k] * sums(i, k);
+      }
+      const L norm = largest * std::sqrt(squares);
+      for (Index k = 0; k < dimension; ++k) out(i, k) = norm > 0 ? (vector[k] * along - sums(i, k)) / norm : L(0);
     });
   }
 
