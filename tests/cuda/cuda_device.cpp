@@ -234,7 +234,28 @@ TEST_CASE_TEMPLATE("transports of points, in blocks of rows, far from the origin
     check_points<T, swav::Cosine>(1100, 500, 3, 0, few);
     check_points<T, swav::Cosine>(33, 130, 6, 0, options);
     check_points<T, swav::Euclidean>(21, 17, 4, 0, options);
-    check_points<T, swav::Euclidean>(40, 40, 2, 50, options);  // with distances of 0
+    check_points<T, swav::Euclidean>(40, 40, 5, 50, options);       // with distances of 0
+    check_points<T, swav::SquaredEuclidean>(4, 70'000, 4, 0, few);  // several blocks a row
+  }
+}
+
+TEST_CASE("transports of points do not see others that are far away and have no mass") {
+  Generator generator(52);
+  const Index near = 20, far = 30;
+  for (const Index dimension : {2, 6}) {
+    const RowMatrix<double> x = normal_matrix(near, dimension, generator);
+    RowMatrix<double> y = normal_matrix(near + far, dimension, generator);
+    y.bottomRows(far).array() += 1e7;
+    std::vector<double> masses(static_cast<std::size_t>(near + far), 0);
+    std::fill_n(masses.begin(), near, 1.0 / near);
+    const CudaMatrix<double> on_x = uploaded(x), on_y = uploaded(y);
+    swav::Sinkhorn<double, CudaDevice> solver(swav::SinkhornOptions{});
+    const auto found = solver.solve(swav::PointCost(on_x, on_y), {}, masses);
+    const auto wanted = swav::Sinkhorn<double>(swav::SinkhornOptions{}).solve(swav::PointCost(x, y), {}, masses);
+    CHECK(found.iterations == wanted.iterations);
+    CHECK(found.transport_cost == doctest::Approx(wanted.transport_cost).epsilon(1e-7));
+    const RowMatrix<double> gradient = swav::gradient_x(wanted);
+    CHECK(largest_difference(downloaded(swav::gradient_x(found)), gradient) <= 1e-6 * largest_entry(gradient));
   }
 }
 

@@ -105,6 +105,29 @@ void a_transport_is_that_of_all_rows(const MpiCommunicator& group) {
   check(difference_from_share(mine.plan(), expected, group) <= 1e-10, "plan", group);
 }
 
+void points_of_which_one_process_has_all(const MpiCommunicator& group) {
+  const CudaDevice device;
+  HostMatrix<double> all = scores_of_all<double>();
+  const SinkhornOptions options{.epsilon = 1};
+  const CudaMatrix<double> points{MatrixView<const double>(all.view())}, none(0, all.cols);
+  const MatrixView<const double> y = points;
+  const auto whole = Sinkhorn<double, CudaDevice>(options, device).solve(PointCost<double>(points, y));
+  HostMatrix<double> of_columns(all.rows, all.cols), found(all.rows, all.cols);
+  whole.apply(points, 0).copy_to(of_columns.view());
+  const CudaMatrix<double>& mine = group.rank() == group.size() - 1 ? points : none;
+  Sinkhorn<double, CudaDevice, NcclCommunicator> sharded(options, device, NcclCommunicator(device, group));
+  const auto result = sharded.solve(PointCost<double>(mine, y));
+  check(result.converged && std::abs(result.transport_cost - whole.transport_cost) <= 1e-10, "points", group);
+  result.apply(mine, 0).copy_to(found.view());
+  double largest = 0;
+  for (std::size_t i = 0; i < found.values.size(); ++i)
+    largest = std::max(largest, std::abs(found.values[i] - of_columns.values[i]));
+  check(largest <= 1e-10, "what the rows of points carry", group);
+  const std::vector<double> sums = result.marginal(0), wanted = whole.marginal(0);
+  for (std::size_t j = 0; j < sums.size(); ++j)
+    check(std::abs(sums[j] - wanted[j]) <= 1e-10, "marginal of points", group);
+}
+
 void who_leaves_by_an_exception_waits_for_nobody(const MpiCommunicator& group) {
   const int before = ncclEmulatedAborts;
   try {
@@ -191,6 +214,7 @@ void run(const MpiCommunicator& group) {
   shares_equal_the_whole<double>(group, {.epsilon = 0.05, .hard_codes = true}, 0, "hard codes");
   a_bad_score_in_one_process_is_a_fault_in_all(group);
   a_transport_is_that_of_all_rows(group);
+  points_of_which_one_process_has_all(group);
   who_leaves_by_an_exception_waits_for_nobody(group);
   who_waits_for_a_process_that_is_gone_is_told(group);
   processes_meet_by_tcp(group);

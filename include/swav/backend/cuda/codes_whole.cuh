@@ -31,8 +31,9 @@ struct WholeCodes {
   A* potentials;      // [K]
 };
 
-/// g_k += log2(mass_k / the sum of column k over all blocks), in the order of the blocks, from 0 at first; a block has
-/// a share of the columns, and several threads of it a column. `weight(b)` is what block b's sums are times.
+/// g_k += log2(mass_k / the sum of column k over all blocks), in the order of the blocks, from 0 at first; -inf where
+/// there is no mass, or so little that no entry of the column is a normal number. A block has a share of the columns,
+/// and several threads of it a column. `weight(b)` is what block b's sums are times.
 template <class Scalar, class Weight>
 __device__ void update_potentials(const WholeCodes<Scalar>& whole, double (&slots)[most_tile_threads], bool at_first,
                                   Weight weight) {
@@ -60,8 +61,8 @@ __device__ void update_potentials(const WholeCodes<Scalar>& whole, double (&slot
       for (int w = 1; w < threads / warp_threads; ++w) sum += slots[w * width + thread];
       const auto mass = static_cast<double>(call.mass(column));
       A& potential = whole.potentials[column];
-      potential = mass > 0 ? (at_first ? A(0) : potential) + static_cast<A>(std::log2(mass / sum))
-                           : -std::numeric_limits<A>::infinity();
+      potential = mass > 0 && sum > 0 ? (at_first ? A(0) : potential) + static_cast<A>(std::log2(mass / sum))
+                                      : -std::numeric_limits<A>::infinity();
     }
     __syncthreads();
   }

@@ -43,7 +43,9 @@ struct GradientPasses<CudaDevice> : GradientPasses<detail::CudaThrustDevice> {
   static void through_points(const CudaDevice& device, const PointCost<Scalar, Metric>& cost, const L* f, const L* g,
                              double epsilon, MatrixView<L> out) {
     detail::PotentialsOnDevice<detail::CudaThrustDevice, L> on_device(device, cost.rows, f, cost.cols, g);
-    const auto entries = PointEntries<Scalar, Metric>(device, cost, on_device.points).in_blocks();
+    const auto whole = PointEntries<Scalar, Metric>(device, cost, on_device.points);
+    if (!whole.cancels_little(static_cast<L>(epsilon))) return Thrust::through_points(device, cost, f, g, epsilon, out);
+    const auto entries = whole.in_blocks(static_cast<L>(epsilon));
     const detail::PlanEntry<PointEntries<Scalar, Metric>> plan{entries, on_device.f.data(), on_device.g.data(),
                                                                detail::inverse_of(static_cast<L>(epsilon))};
     add_weighted(device, entries, plan, out);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "swav/backend/cuda/device.cuh"
@@ -22,13 +23,14 @@ concept ProductMetric =
 
 /// Entries are found one by one from the points as anywhere else; in_blocks() are those of a product, which is made
 /// before each body of for_row_blocks(). Coordinates there count from the mean of y, so that squares cancel no more
-/// digits than the points' extent asks for. A distance whose square cancels more than 6 of them is found from the
-/// points.
+/// digits than the points' extent asks for. Those that cancel more than 6 are found from the points, unless points are
+/// so close to each other that epsilon does not see it; those of distances always.
 template <class Scalar, ProductMetric Metric>
 class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
  public:
   using L = PotentialScalar<Scalar>;
   static constexpr bool is_stored = false, may_forbid = false;
+  static constexpr bool is_distance = !std::is_same_v<Metric, Cosine>, is_root = std::is_same_v<Metric, Euclidean>;
   Index rows, cols;
 
   template <class Buffer>
@@ -42,6 +44,8 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
     if constexpr (is_distance) find_mean(on, mean);
     write_vectors(on.policy(), points_, rows, mean, true, x_);
     write_vectors(on.policy(), points_ + rows * dimension_, cols, mean, false, y_);
+    if constexpr (is_distance)
+      extent_ = largest_square(on, x_ + dimension_, rows) + largest_square(on, y_ + dimension_ + 1, cols);
   }
   /// Entries one by one alone.
   template <class Buffer>
@@ -61,19 +65,24 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
                          VectorView<const L>(points_ + (rows + j) * dimension_, dimension_), weight, out);
   }
 
-  [[nodiscard]] CostEntries in_blocks() const {
+  [[nodiscard]] CostEntries in_blocks(L epsilon = 0) const {
     CostEntries entries = *this;
     entries.in_blocks_ = block_rows_ > 0;
+    entries.looks_for_cancelled_ = is_distance && !cancels_little(epsilon);
     return entries;
+  }
+  /// Whether what squares of all points cancel is less than 1e-10 in an exponent.
+  [[nodiscard]] bool cancels_little(L epsilon) const {
+    return extent_ * 2 * std::numeric_limits<L>::epsilon() <= L(1e-10) * epsilon;
   }
   template <class Body>
   void for_row_blocks(Body body) const {
-    if (!in_blocks_) return body(Index{0}, rows);
+    if (!in_blocks_ || rows == 0) return body(Index{0}, rows);
     for (Index first = 0; first < rows; first += block_rows_) {
       const Index count = std::min(block_rows_, rows - first), length = vector_length();
       multiply<L>(handle_, CUBLAS_COMPUTE_64F, L(1), {x_ + first * length, count, length}, false, {y_, cols, length},
                   true, L(0), MatrixView<L>(block_, count, cols));
-      if constexpr (std::is_same_v<Metric, Euclidean>) take_roots(stream_, first, count);
+      if (looks_for_cancelled_ || is_root) find_cancelled(stream_, first, count);
       body(first, count);
     }
   }
@@ -81,27 +90,14 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   [[nodiscard]] const L* block() const { return block_; }
 
   /// Of points of so few dimensions exponents are made where they are needed.
-  static constexpr Index most_coordinates = std::is_same_v<Metric, Euclidean> ? 0 : 3;
+  static constexpr Index most_coordinates = is_distance ? 3 : 0;
   [[nodiscard]] Index dimension() const { return dimension_; }
-  /// Makes coordinates p, a and q, b for which (base_f_i + base_g_j - C_ij)/epsilon = p_i . q_j + a_i + b_j, each
-  /// [most_coordinates + 1][rows or columns]: the last is a or b, and those beyond the points' dimension are 0. From
-  /// the vectors of the product (p, s, 1) . (q, 1, t), or (p, 1) . (q, 1).
+  /// Makes coordinates p, a and q, b for which (base_f_i + base_g_j - C_ij)/epsilon = a_i + b_j - |p_i - q_j|^2, or the
+  /// root of that, each [most_coordinates + 1][rows or columns]: the last is a or b, and those beyond the points'
+  /// dimension are 0.
   void write_coordinates(const CudaThrustPolicy& policy, const L* base_f, const L* base_g, L inverse) const {
-    const Index dimension = dimension_, length = vector_length();
-    const L *const x = x_, *const y = y_;
-    L *const of_rows = coordinates_, *const of_columns = column_coordinates();
-    const Index n = rows, m = cols;
-    for_each_index(policy, n, [=] SWAV_HOST_DEVICE(Index i) {
-      const L* const vector = x + i * length;
-      for (Index k = 0; k < most_coordinates; ++k) of_rows[k * n + i] = k < dimension ? -inverse * vector[k] : L(0);
-      of_rows[most_coordinates * n + i] = (base_f[i] - vector[dimension]) * inverse;
-    });
-    for_each_index(policy, m, [=] SWAV_HOST_DEVICE(Index j) {
-      const L* const vector = y + j * length;
-      for (Index k = 0; k < most_coordinates; ++k) of_columns[k * m + j] = k < dimension ? vector[k] : L(0);
-      const L rest = is_distance ? vector[dimension + 1] : L(0);
-      of_columns[most_coordinates * m + j] = (base_g[j] - rest) * inverse;
-    });
+    write_coordinates_of(policy, points_, rows, base_f, inverse, coordinates_);
+    write_coordinates_of(policy, points_ + rows * dimension_, cols, base_g, inverse, column_coordinates());
   }
   [[nodiscard]] const L* row_coordinates() const { return coordinates_; }
   [[nodiscard]] L* column_coordinates() const { return coordinates_ + rows * (most_coordinates + 1); }
@@ -110,7 +106,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   [[nodiscard]] MatrixView<const L> gradient_factors() const { return {y_, cols, dimension_ + 1, vector_length()}; }
   /// dC_ij/dx_i of a pair of weight w is a sum of terms that these factors have with this weight.
   [[nodiscard]] SWAV_HOST_DEVICE L gradient_weight(Index i, Index j, L w) const {
-    if constexpr (std::is_same_v<Metric, Euclidean>) {
+    if constexpr (is_root) {
       const L distance = (*this)(i, j);
       return distance > 0 ? w / distance : L(0);
     }
@@ -126,23 +122,41 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
 
   // Below are parts of the above; nvcc allows no lambdas of device code in private functions.
 
-  void take_roots(cudaStream_t stream, Index first, Index count) const {
+  void write_coordinates_of(const CudaThrustPolicy& policy, const L* points, Index count, const L* base, L inverse,
+                            L* out) const {
+    constexpr Index most = most_coordinates;
+    const Index dimension = dimension_;
+    const L scale = is_root ? inverse : std::sqrt(inverse);
+    for_each_index(policy, count, [=] SWAV_HOST_DEVICE(Index i) {
+      for (Index k = 0; k < most; ++k) out[k * count + i] = k < dimension ? scale * points[i * dimension + k] : L(0);
+      out[most * count + i] = base[i] * inverse;
+    });
+  }
+  /// Of `count` vectors' entries.
+  [[nodiscard]] L largest_square(const CudaThrustDevice& device, const L* squares, Index count) const {
+    const Index length = vector_length();
+    return reduce_indices(
+        device, count, [=] SWAV_HOST_DEVICE(Index i) { return squares[i * length]; }, L(0), thrust::maximum<L>());
+  }
+  void find_cancelled(cudaStream_t stream, Index first, Index count) const {
     CostEntries one_by_one = *this;
     one_by_one.in_blocks_ = false;
     L* const block = block_;
     const L *const x = x_ + first * vector_length(), *const y = y_;
     const Index length = vector_length(), m = cols, square_x = dimension_, square_y = dimension_ + 1;
+    constexpr bool root = is_root;
     for_each_entry(thrust::cuda::par_nosync.on(stream), count, m, [=] SWAV_HOST_DEVICE(Index r, Index c) {
-      L& entry = block[r * m + c];
-      entry = entry <= L(1e-6) * (x[r * length + square_x] + y[c * length + square_y]) ? one_by_one(first + r, c)
-                                                                                       : std::sqrt(entry);
+      const L entry = block[r * m + c];
+      if (entry <= L(1e-6) * (x[r * length + square_x] + y[c * length + square_y]))
+        block[r * m + c] = one_by_one(first + r, c);
+      else if (root)
+        block[r * m + c] = std::sqrt(entry);
     });
   }
-
   void write_distance_gradients(const CudaThrustPolicy& policy, MatrixView<const L> sums, MatrixView<L> out) const {
     const Index dimension = dimension_, length = vector_length();
     const L* const vectors = x_;  // -2 x
-    constexpr L factor = std::is_same_v<Metric, SquaredEuclidean> ? 2 : 1;
+    constexpr L factor = is_root ? 1 : 2;
     for_each_entry(policy, rows, dimension, [=] SWAV_HOST_DEVICE(Index i, Index k) {
       out(i, k) = -factor * (vectors[i * length + k] / 2 * sums(i, dimension) + sums(i, k));
     });
@@ -209,7 +223,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   template <class Buffer>
   CostEntries(const PointCost<Scalar, Metric>& cost, Buffer& buffer, Index block_rows)
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), block_rows_(block_rows), metric_(cost.metric) {
-    const Index points = (rows + cols) * dimension_;
+    const Index points = ((rows + cols) * dimension_ + 1) / 2 * 2;  // what follows is on 16 bytes
     const Index vectors = block_rows > 0 ? (rows + cols) * vector_length() : 0;
     const Index coordinates =
         block_rows > 0 && dimension_ <= most_coordinates ? (rows + cols) * (most_coordinates + 1) : 0;
@@ -232,15 +246,14 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   /// Even, so that vectors are read 16 bytes at a time.
   [[nodiscard]] Index vector_length() const { return (dimension_ + (is_distance ? 2 : 1) + 1) / 2 * 2; }
 
-  static constexpr bool is_distance = !std::is_same_v<Metric, Cosine>;
-
   Index dimension_, block_rows_;
   Metric metric_;
   cublasHandle_t handle_ = nullptr;
   cudaStream_t stream_ = nullptr;
   L *points_ = nullptr, *x_ = nullptr, *y_ = nullptr;  // the points; rows of the product's factors
   L *coordinates_ = nullptr, *block_ = nullptr;
-  bool in_blocks_ = false;
+  L extent_ = 0;
+  bool in_blocks_ = false, looks_for_cancelled_ = false;
 };
 
 }  // namespace swav::detail

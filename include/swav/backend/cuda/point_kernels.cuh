@@ -45,8 +45,8 @@ struct CostExponents {
   }
 };
 
-/// p_i . q_j + a_i + b_j.
-template <class L, int Dimension>
+/// a_i + b_j - |p_i - q_j|^2, or the root of that.
+template <class L, int Dimension, bool Root>
 struct CoordinateExponents {
   using value_type = L;
   static constexpr int block_rows = 8;
@@ -68,27 +68,44 @@ struct CoordinateExponents {
   [[nodiscard]] __device__ Row row(Index i) const { return load(rows, count, i); }
   [[nodiscard]] __device__ Column column(Index j) const { return load(columns, cols, j); }
   [[nodiscard]] __device__ L operator()(const Row& row, const Column& column) const {
-    L exponent = row.rest + column.rest;
+    L square = 0;
 #pragma unroll
-    for (int d = 0; d < Dimension; ++d) exponent += row.entries[d] * column.entries[d];
-    return exponent;
+    for (int d = 0; d < Dimension; ++d) {
+      const L difference = row.entries[d] - column.entries[d];
+      square += difference * difference;
+    }
+    return row.rest + column.rest - (Root ? std::sqrt(square) : square);
   }
 };
 
-/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, for the rows that there are exponents of.
+/// u_i = target_i (sum_j K_ij v_j)^-lambda, relaxed, for a lane with a row, and what the warp's rows do together.
+template <class L>
+__device__ void finish_point_rows(const RowsUpdate<L>& rows, Index i, bool mine, L product, FactorUpdate<L>* done) {
+  FactorUpdate<L> update;
+  const L factor =
+      update_row(mine ? rows.targets[i] : L(0), product, mine ? rows.old[i] : L(0), rows.lambda, rows.omega, update);
+  if (mine) rows.u[i] = factor;
+  update = reduce_warp(update, MergeUpdates<L>());
+  if (threadIdx.x % warp_threads == 0) *done = update;
+}
+
+/// The rows that there are exponents of: their factors, or with several `splits` of the columns the parts of their
+/// products, [splits x count].
 template <class Kernel, class Exponents, class L = typename Exponents::value_type>
 __global__ void __launch_bounds__(most_row_threads)
-    update_point_rows(const __grid_constant__ Exponents exponents, const __grid_constant__ RowsUpdate<L> rows) {
+    update_point_rows(const __grid_constant__ Exponents exponents, const __grid_constant__ RowsUpdate<L> rows,
+                      int splits, L* parts) {
   constexpr int count = Exponents::block_rows;
   __shared__ RowScratch<L, count> scratch;
   int turn = 0;
-  const Index first = exponents.first + static_cast<Index>(blockIdx.x) * count,
-              last = exponents.first + exponents.count - 1;
+  const Index group = static_cast<Index>(blockIdx.x) / splits, split = static_cast<Index>(blockIdx.x) % splits;
+  const Index first = exponents.first + group * count, last = exponents.first + exponents.count - 1;
+  const Index end = exponents.cols * (split + 1) / splits;
   typename Exponents::Row row[count];
 #pragma unroll
   for (int r = 0; r < count; ++r) row[r] = exponents.row(first + r < last ? first + r : last);
   L products[count] = {};
-  for (Index j = threadIdx.x; j < exponents.cols; j += blockDim.x) {
+  for (Index j = exponents.cols * split / splits + threadIdx.x; j < end; j += blockDim.x) {
     const auto column = exponents.column(j);
     const L v = rows.v[j];
 #pragma unroll
@@ -102,12 +119,20 @@ __global__ void __launch_bounds__(most_row_threads)
   L product = products[0];
 #pragma unroll
   for (int r = 1; r < count; ++r) product = lane == r ? products[r] : product;
-  FactorUpdate<L> update;
-  const L factor =
-      update_row(mine ? rows.targets[i] : L(0), product, mine ? rows.old[i] : L(0), rows.lambda, rows.omega, update);
-  if (mine) rows.u[i] = factor;
-  update = reduce_warp(update, MergeUpdates<L>());
-  if (lane == 0) rows.updates[exponents.first / count + blockIdx.x] = update;
+  if (splits == 1)
+    finish_point_rows(rows, i, mine, product, rows.updates + group);
+  else if (mine)
+    parts[split * exponents.count + i - exponents.first] = product;
+}
+
+/// The factors of `count` rows from `first` on, from the parts of their products. By warps, of a row a lane.
+template <class L>
+__global__ void __launch_bounds__(warp_threads)
+    merge_point_rows(const __grid_constant__ RowsUpdate<L> rows, Index first, Index count, int splits, const L* parts) {
+  const Index r = static_cast<Index>(blockIdx.x) * warp_threads + threadIdx.x;
+  L product = 0;
+  for (int split = 0; split < splits && r < count; ++split) product += parts[split * count + r];
+  finish_point_rows(rows, first + r, r < count, product, rows.updates + blockIdx.x);
 }
 
 /// partial_sums_sj += sum_i u_i K_ij over slice s of the rows that there are exponents of, from 0 where these are the

@@ -69,6 +69,8 @@ struct ClusterRows {
         for (Mailbox& box : mail().boxes) open_mailbox(&box);
       wait_for_cluster();
     }
+    /// No block leaves before all are done, though none is sent to any more.
+    __device__ ~Sums() { wait_for_cluster(); }
 
     __device__ T operator()(T of_block) {
       const int rank = cluster_rank(), blocks = cluster_blocks();

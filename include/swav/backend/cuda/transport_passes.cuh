@@ -51,7 +51,7 @@ class CudaUpdates {
     return merged;
   }
 
-  CudaBuffer<L> partial_sums;
+  CudaBuffer<L> partial_sums, row_parts;
   CudaBuffer<FactorUpdate<L>> updates;
 
  private:
@@ -84,20 +84,32 @@ class PointsUpdate {
   PointsUpdate(const CudaDevice& device, Index rows, Index cols, RowsUpdate<L> update, CudaUpdates<L>& memory)
       : device_(device),
         column_blocks_((cols + point_column_threads - 1) / point_column_threads),
-        slices_(std::clamp<Index>(4 * device.multiprocessors() / column_blocks_, 1, rows)),
+        slices_(std::clamp<Index>(4 * device.multiprocessors() / column_blocks_, 1, std::max<Index>(rows, 1))),
         threads_(static_cast<int>(std::min<Index>(whole_warps(cols), most_row_threads))),
-        rows_(update) {
+        rows_(update),
+        memory_(memory) {
     rows_.partial_sums = memory.partial_sums.reserve(slices_ * cols);
     rows_.updates = memory.updates.reserve((rows + 3) / 4);
   }
 
   template <class Kernel, class Exponents>
   void enqueue(const Exponents& exponents) {
-    const Index blocks = (exponents.count + Exponents::block_rows - 1) / Exponents::block_rows;
-    launch(device_, blocks, threads_, update_point_rows<Kernel, Exponents, L>, exponents, rows_);
+    const Index count = exponents.count, groups = (count + Exponents::block_rows - 1) / Exponents::block_rows;
+    // Few rows of many columns: several blocks have parts of the columns.
+    const Index splits = std::clamp<Index>(2 * device_.multiprocessors() / std::max<Index>(groups, 1), 1,
+                                           (exponents.cols + 4 * most_row_threads - 1) / (4 * most_row_threads));
+    L* const parts = splits > 1 ? memory_.row_parts.reserve(splits * count) : nullptr;
+    RowsUpdate<L> rows = rows_;
+    rows.updates += updated_;
+    launch(device_, groups * splits, threads_, update_point_rows<Kernel, Exponents, L>, exponents, rows,
+           static_cast<int>(splits), parts);
+    const Index merged = (count + warp_threads - 1) / warp_threads;
+    if (splits > 1)
+      launch(device_, merged, warp_threads, merge_point_rows<L>, rows, exponents.first, count, static_cast<int>(splits),
+             parts);
     launch(device_, column_blocks_ * slices_, point_column_threads, add_point_columns<Kernel, Exponents, L>, exponents,
            rows_, static_cast<int>(slices_));
-    updated_ += blocks;
+    updated_ += splits > 1 ? merged : groups;
   }
 
   [[nodiscard]] const RowsUpdate<L>& rows() const { return rows_; }
@@ -110,6 +122,7 @@ class PointsUpdate {
   Index column_blocks_, slices_, updated_ = 0;
   int threads_;
   RowsUpdate<L> rows_;
+  CudaUpdates<L>& memory_;
 };
 
 /// The Gibbs kernel of points whose costs are products: in memory, or made anew in each iteration.
@@ -117,6 +130,11 @@ template <class Kernel, class Cost>
 struct ProductKernel {
   KernelEntry<Kernel, Cost> entry;
   const Kernel* entries;  // [rows x cols], or null
+};
+
+template <class L>
+struct NoEntries {
+  SWAV_HOST_DEVICE L operator()(Index, Index) const { return 0; }
 };
 
 }  // namespace detail
@@ -135,13 +153,14 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
                           const detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>& whole,
                           L epsilon, Workspace<Scalar>& w) {
     using Cost = detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>;
-    const Cost cost = whole.in_blocks();
+    const Cost cost = whole.in_blocks(epsilon);
     const detail::KernelEntry<Kernel, Cost> entry{cost, detail::inverse_of(epsilon), w.base_f.data(), w.base_g.data()};
     const Index most = (Index{1} << 20) / static_cast<Index>(sizeof(Kernel)) * device.multiprocessors();
     const detail::CudaThrustDevice& thrust_device = device;
     if (cost.rows > most / cost.cols) {
-      if (cost.dimension() <= Cost::most_coordinates)
-        cost.write_coordinates(thrust_device.policy(), entry.base_f, entry.base_g, entry.inverse);
+      if constexpr (Cost::is_distance)
+        if (cost.dimension() <= Cost::most_coordinates)
+          cost.write_coordinates(thrust_device.policy(), entry.base_f, entry.base_g, entry.inverse);
       return detail::ProductKernel<Kernel, Cost>{entry, nullptr};
     }
     Kernel* const entries = Thrust::template kernel_memory<Kernel>(w, cost.rows * cost.cols);
@@ -193,15 +212,16 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     auto& updates = device.kept<detail::CudaUpdates<L>>();
     detail::PointsUpdate<L> update(
         device, rows, cols, {w.v.data(), w.row_target.data(), w.u.data(), w.row_values.data(), lambda, omega}, updates);
-    if (cost.dimension() <= Cost::most_coordinates) {
-      update.template enqueue<Kernel>(detail::CoordinateExponents<L, Cost::most_coordinates>{
-          cost.row_coordinates(), cost.column_coordinates(), 0, rows, cols});
-    } else {
+    if constexpr (Cost::is_distance) {
+      if (cost.dimension() <= Cost::most_coordinates)
+        update.template enqueue<Kernel>(detail::CoordinateExponents<L, Cost::most_coordinates, Cost::is_root>{
+            cost.row_coordinates(), cost.column_coordinates(), 0, rows, cols});
+    }
+    if (cost.dimension() > Cost::most_coordinates)
       cost.for_row_blocks([&](Index first, Index count) {
         update.template enqueue<Kernel>(detail::CostExponents<L>{cost.block(), first, count, cols, kernel.entry.base_f,
                                                                  kernel.entry.base_g, kernel.entry.inverse});
       });
-    }
     merge_rows(device, update.rows(), update.slices(), update.updated(), cols, w, updates);
     return {device, updates};
   }
@@ -223,6 +243,8 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
                                bool transposed, MatrixView<L> out) {
     const detail::CudaThrustDevice& thrust_device = device;
     const Index cols = entry.cost.cols;
+    if (out.size() == 0) return;
+    if (entry.cost.rows == 0) return Thrust::write_entries(thrust_device, detail::NoEntries<L>(), out);
     const Index most =
         std::max<Index>((Index{512} << 10) / static_cast<Index>(sizeof(L)) * device.multiprocessors() / cols, 1);
     CudaBuffer<L> values, entries;

@@ -15,7 +15,8 @@
 namespace swav::detail {
 
 /// rows, cols; is_stored; may_forbid: whether an entry +inf is meant and not an overflow; (i, j) -> entry, in the type
-/// of potentials. Copied into device code. in_blocks() are the same entries for within body(first, count) of
+/// of potentials. Copied into device code. in_blocks(epsilon) are the same entries, to what matters in an exponent by
+/// epsilon, or in_blocks() to whatever epsilon, for within body(first, count) of
 /// for_row_blocks(body), which calls it for rows first to first + count - 1 until all have had their turn: for costs of
 /// which some rows at a time are found together.
 template <class Policy, class Cost>
@@ -24,7 +25,10 @@ class CostEntries;
 /// Entries that are there at any time.
 template <class Entries>
 struct EntriesAtOnce {
-  [[nodiscard]] const Entries& in_blocks() const { return static_cast<const Entries&>(*this); }
+  template <class... Epsilon>
+  [[nodiscard]] const Entries& in_blocks(Epsilon...) const {
+    return static_cast<const Entries&>(*this);
+  }
   template <class Body>
   void for_row_blocks(Body body) const {
     body(Index{0}, in_blocks().rows);

@@ -33,7 +33,7 @@ struct ThrustLogPasses {
   template <class Policy, class Cost, class Scalar, class L>
   static FactorUpdate<L> log_iterate(const Device& device, const CostEntries<Policy, Cost>& whole, L epsilon, L lambda,
                                      L omega, Workspace<Scalar>& w) {
-    const auto cost = whole.in_blocks();
+    const auto cost = whole.in_blocks(epsilon);
     const L inverse = inverse_of(epsilon);
     const L *const g = w.g.data(), *const masses = w.row_mass.data();
     // In cost units first: the difference is exact where it matters, and 0 at the largest.

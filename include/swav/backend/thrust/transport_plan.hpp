@@ -106,7 +106,7 @@ struct ThrustPlanPasses {
   template <class Policy, class Cost, class Scalar, class L>
   static PlanSums<L> evaluate(const Device& device, const CostEntries<Policy, Cost>& whole, L epsilon,
                               Workspace<Scalar>& w) {
-    const auto cost = whole.in_blocks();
+    const auto cost = whole.in_blocks(epsilon);
     const PlanEntry<CostEntries<Policy, Cost>> plan{cost, w.f.data(), w.g.data(), inverse_of(epsilon)};
     const auto entry = [=] SWAV_HOST_DEVICE(Index i, Index j) {
       const L mass = plan(i, j);
@@ -194,7 +194,7 @@ struct ThrustPlanPasses {
     upload(device.policy(), g, cost.cols, potentials.reserve(cost.cols));
     using Entries = typename TransportPasses<Device>::template CostRows<PointCost<Scalar, Metric>>;
     const Entries whole(own, cost, points);
-    const auto entries = whole.in_blocks();
+    const auto entries = whole.in_blocks(static_cast<L>(epsilon));
     const L* const of_columns = potentials.data();
     const L inverse = inverse_of(static_cast<L>(epsilon));
     const auto exponential = [=] SWAV_HOST_DEVICE(Index i, Index j) {
@@ -270,8 +270,8 @@ struct ThrustPlanPasses {
   template <class Own, class Cost, class L>
   static auto plan_of(const Own& own, const Cost& cost, PotentialsOnDevice<Device, L>& on_device, double epsilon) {
     using Entries = typename TransportPasses<Device>::template CostRows<Cost>;
-    return PlanEntry<Entries>{Entries(own, cost, on_device.points).in_blocks(), on_device.f.data(), on_device.g.data(),
-                              inverse_of(static_cast<L>(epsilon))};
+    return PlanEntry<Entries>{Entries(own, cost, on_device.points).in_blocks(static_cast<L>(epsilon)),
+                              on_device.f.data(), on_device.g.data(), inverse_of(static_cast<L>(epsilon))};
   }
 };
 
