@@ -94,8 +94,9 @@ struct Cosine {
 };
 
 /// The n x m cost C_ij = metric(x_i, y_j) of points x (n x d) and y (m x d), which stay in the caller's memory and must
-/// live as long as the cost and every result made of it. A solve on it takes O((n + m) d) memory and computes n m costs
-/// and exponentials an iteration; where n m numbers fit into memory, solving on cost_matrix(cost) is faster.
+/// live as long as the cost and every result made of it. A solve on it takes O((n + m) d) memory, and on CudaDevice 1.5
+/// MiB a multiprocessor at most, and computes n m costs and exponentials an iteration; where n m numbers fit into
+/// memory, solving on cost_matrix(cost) is faster.
 template <class Scalar, class Metric = SquaredEuclidean>
 struct PointCost {
   MatrixView<const Scalar> x, y;

@@ -23,8 +23,8 @@ concept ProductMetric =
 
 /// Entries are found one by one from the points as anywhere else; in_blocks() are those of a product, which is made
 /// before each body of for_row_blocks(). Coordinates there count from the mean of y, so that squares cancel no more
-/// digits than the points' extent asks for. Those that cancel more than 6 are found from the points, unless points are
-/// so close to each other that epsilon does not see it; those of distances always.
+/// digits than the points' extent asks for. Entries that cancel more than 6 are found from the points: of distances
+/// always, of squares where the extent is such that epsilon sees it.
 template <class Scalar, ProductMetric Metric>
 class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
  public:
