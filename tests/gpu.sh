@@ -63,7 +63,7 @@ typed() { has test_cuda && doctest "typed tests" 300 typed.log test_cuda; }
 sanitize() {
   has test_cuda || return
   local tool sanitizer
-  local selection='optimisers*,all views of a batch*,k-NN: a small*,codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*,transports of rows*,loss and gradients at temp*'
+  local selection='optimisers*,all views of a batch*,k-NN: a small*,codes in every layout*,codes come from a queue*,bad values are reported*,streams of their own*,strided*,transports of rows*,transports of points do not*,loss and gradients at temp*'
   if ! sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null); then
     faults+=("compute-sanitizer (not found)")
     return
