@@ -57,7 +57,13 @@ doctest() {
 
 device() { has test_cuda && doctest "one test" 60 device.log test_cuda --test-case='streams of their own*'; }
 
-typed() { has test_cuda && doctest "typed tests" 300 typed.log test_cuda; }
+# The longest make many devices, or thousands of iterations with a wait each: after the others.
+typed() {
+  local longest='gradients equal central*,codes are equipartitioned*,at convergence each*,adaptive relaxation*'
+  has test_cuda || return
+  doctest "typed tests" 300 typed.log test_cuda --test-case-exclude="$longest"
+  doctest "the longest typed tests" 300 typed.longest.log test_cuda --test-case="$longest"
+}
 
 # On a few small cases: a sanitizer slows kernels down a hundredfold.
 sanitize() {
