@@ -22,14 +22,6 @@ struct GradientWeight {
   }
 };
 
-template <class Scalar, class L>
-struct StoredWeight {
-  MatrixView<const Scalar> weights;
-  SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
-    return static_cast<L>(static_cast<Accumulator<Scalar>>(weights(i, j)));
-  }
-};
-
 }  // namespace detail
 
 template <>
@@ -55,7 +47,8 @@ struct GradientPasses<CudaDevice> : GradientPasses<detail::CudaThrustDevice> {
                              MatrixView<const Weight> weights, MatrixView<L> out) {
     CudaBuffer<L> points;
     const auto entries = PointEntries<Scalar, Metric>(device, cost, points).in_blocks();
-    add_weighted(device, entries, detail::StoredWeight<Weight, L>{weights}, out);
+    const detail::CostEntries<detail::CudaThrustPolicy, MatrixView<const Weight>> weight(device, weights, points);
+    add_weighted(device, entries, weight, out);
   }
 
   template <class L, class Cost>

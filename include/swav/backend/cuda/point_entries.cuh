@@ -16,6 +16,12 @@
 
 namespace swav::detail {
 
+/// About what the GPU's cache holds.
+template <class L>
+[[nodiscard]] Index entries_at_once(const CudaDevice& device) {
+  return (Index{512} << 10) / static_cast<Index>(sizeof(L)) * device.multiprocessors();
+}
+
 /// |x - y|^2 = (-2 x, |x|^2, 1) . (y, 1, |y|^2), and 1 - x.y/(|x| |y|) = (-x/|x|, 1) . (y/|y|, 1).
 template <class Metric>
 concept ProductMetric =
@@ -37,7 +43,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   CostEntries(const CudaDevice& device, const PointCost<Scalar, Metric>& cost, Buffer& buffer)
       : CostEntries(cost, buffer, block_rows_of(device, cost.rows, cost.cols)) {
     const CudaThrustDevice& on = device;
-    copy_points(on.policy(), cost);
+    copy_both(on.policy(), cost);
     handle_ = device.cublas();
     stream_ = device.stream();
     L* const mean = block_;  // to work in before there is a block
@@ -51,7 +57,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   template <class Buffer>
   CostEntries(const CudaThrustDevice& device, const PointCost<Scalar, Metric>& cost, Buffer& buffer)
       : CostEntries(cost, buffer, 0) {
-    copy_points(device.policy(), cost);
+    copy_both(device.policy(), cost);
   }
 
   SWAV_HOST_DEVICE L operator()(Index i, Index j) const {
@@ -177,16 +183,6 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
     });
   }
 
-  void copy_points(const CudaThrustPolicy& policy, const PointCost<Scalar, Metric>& cost) {
-    copy_rows_of(policy, cost.x, points_);
-    copy_rows_of(policy, cost.y, points_ + rows * dimension_);
-  }
-  static void copy_rows_of(const CudaThrustPolicy& policy, MatrixView<const Scalar> from, L* to) {
-    const Index cols = from.cols;
-    for_each_entry(policy, from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
-      to[r * cols + c] = static_cast<L>(static_cast<Accumulator<Scalar>>(from.data[r * from.stride + c]));
-    });
-  }
   void find_mean(const CudaThrustDevice& device, L* mean) const {
     const Index dimension = dimension_, count = cols;
     const L* const y = points_ + rows * dimension;
@@ -220,6 +216,11 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
   }
 
  private:
+  void copy_both(const CudaThrustPolicy& policy, const PointCost<Scalar, Metric>& cost) {
+    copy_points(policy, cost.x, points_);
+    copy_points(policy, cost.y, points_ + rows * dimension_);
+  }
+
   template <class Buffer>
   CostEntries(const PointCost<Scalar, Metric>& cost, Buffer& buffer, Index block_rows)
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), block_rows_(block_rows), metric_(cost.metric) {
@@ -238,7 +239,7 @@ class CostEntries<CudaThrustPolicy, PointCost<Scalar, Metric>> {
 
   /// A power of 2, 4 at least; of a block that the GPU's cache holds, or not much more than that.
   [[nodiscard]] static Index block_rows_of(const CudaDevice& device, Index rows, Index cols) {
-    const Index entries = (Index{512} << 10) / static_cast<Index>(sizeof(L)) * device.multiprocessors();
+    const Index entries = entries_at_once<L>(device);
     Index count = 4;
     while (count < rows && 2 * count * cols <= entries) count *= 2;
     return count;

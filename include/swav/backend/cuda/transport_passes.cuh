@@ -155,7 +155,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     using Cost = detail::CostEntries<detail::CudaThrustPolicy, PointCost<PointScalar, Metric>>;
     const Cost cost = whole.in_blocks(epsilon);
     const detail::KernelEntry<Kernel, Cost> entry{cost, detail::inverse_of(epsilon), w.base_f.data(), w.base_g.data()};
-    const Index most = (Index{1} << 20) / static_cast<Index>(sizeof(Kernel)) * device.multiprocessors();
+    const Index most = 2 * detail::entries_at_once<Kernel>(device);
     const detail::CudaThrustDevice& thrust_device = device;
     if (cost.rows > most / cost.cols) {
       if constexpr (Cost::is_distance)
@@ -245,8 +245,7 @@ struct TransportPasses<CudaDevice> : TransportPasses<detail::CudaThrustDevice> {
     const Index cols = entry.cost.cols;
     if (out.size() == 0) return;
     if (entry.cost.rows == 0) return Thrust::write_entries(thrust_device, detail::NoEntries<L>(), out);
-    const Index most =
-        std::max<Index>((Index{512} << 10) / static_cast<Index>(sizeof(L)) * device.multiprocessors() / cols, 1);
+    const Index most = std::max<Index>(detail::entries_at_once<L>(device) / cols, 1);
     CudaBuffer<L> values, entries;
     const MatrixView<L> factor(values.reserve(x.size()), x.rows, x.cols);
     Thrust::write_entries(thrust_device, x, factor);

@@ -16,9 +16,9 @@ namespace swav::detail {
 
 /// rows, cols; is_stored; may_forbid: whether an entry +inf is meant and not an overflow; (i, j) -> entry, in the type
 /// of potentials. Copied into device code. in_blocks(epsilon) are the same entries, to what matters in an exponent by
-/// epsilon, or in_blocks() to whatever epsilon, for within body(first, count) of
-/// for_row_blocks(body), which calls it for rows first to first + count - 1 until all have had their turn: for costs of
-/// which some rows at a time are found together.
+/// epsilon, or in_blocks() to whatever epsilon, for within body(first, count) of for_row_blocks(body), which calls it
+/// for rows first to first + count - 1 until all have had their turn: for costs of which some rows at a time are found
+/// together.
 template <class Policy, class Cost>
 class CostEntries;
 
@@ -34,6 +34,15 @@ struct EntriesAtOnce {
     body(Index{0}, in_blocks().rows);
   }
 };
+
+/// to_rc = L(from_rc), rows without gaps.
+template <class Policy, class Scalar, class L>
+void copy_points(const Policy& policy, MatrixView<const Scalar> from, L* to) {
+  const Index cols = from.cols;
+  for_each_entry(policy, from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
+    to[r * cols + c] = static_cast<L>(static_cast<Accumulator<Scalar>>(from.data[r * from.stride + c]));
+  });
+}
 
 template <class Policy, class Scalar>
 class CostEntries<Policy, MatrixView<const Scalar>>
@@ -69,8 +78,8 @@ class CostEntries<Policy, PointCost<Scalar, Metric>>
       : rows(cost.rows), cols(cost.cols), dimension_(cost.x.cols), metric_(cost.metric) {
     L* const points = buffer.reserve((rows + cols) * dimension_);
     const ThrustDevice<Policy>& on = device;
-    copy(on.policy(), cost.x, points);
-    copy(on.policy(), cost.y, points + rows * dimension_);
+    copy_points(on.policy(), cost.x, points);
+    copy_points(on.policy(), cost.y, points + rows * dimension_);
     points_ = points;
   }
 
@@ -83,14 +92,6 @@ class CostEntries<Policy, PointCost<Scalar, Metric>>
   SWAV_HOST_DEVICE void add_gradient(Index i, Index j, L weight, L* out) const {
     metric_.add_gradient(VectorView<const L>(points_ + i * dimension_, dimension_),
                          VectorView<const L>(points_ + (rows + j) * dimension_, dimension_), weight, out);
-  }
-
-  /// Part of the constructor; nvcc allows no lambdas of device code in private functions.
-  static void copy(const Policy& policy, MatrixView<const Scalar> from, L* to) {
-    const Index cols = from.cols;
-    for_each_entry(policy, from.rows, cols, [=] SWAV_HOST_DEVICE(Index r, Index c) {
-      to[r * cols + c] = static_cast<L>(static_cast<Accumulator<Scalar>>(from.data[r * from.stride + c]));
-    });
   }
 
  private:
